@@ -1,0 +1,27 @@
+"""Audio files: read, write, resample, and the tags inside them. Waves are float32 numpy [2, n]."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from heartlib.audio.files import FORMATS, check_output, read, write
+    from heartlib.audio.resampling import resample
+    from heartlib.audio.tags import read_tags, write_tags
+
+__all__ = ["FORMATS", "check_output", "read", "read_tags", "resample", "write", "write_tags"]
+
+_LAZY = {
+    "FORMATS": "files",
+    "check_output": "files",
+    "read": "files",
+    "write": "files",
+    "resample": "resampling",
+    "read_tags": "tags",
+    "write_tags": "tags",
+}
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        return getattr(import_module(f"heartlib.audio.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'heartlib.audio' has no attribute {name!r}")

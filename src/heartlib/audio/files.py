@@ -1,0 +1,170 @@
+"""Read and write wav, flac, mp3 and ogg, whole or not at all.
+
+n: samples. A wave is float32 numpy [2, n] in -1...1.
+"""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from heartlib.audio.tags import write_tags
+from heartlib.errors import HeartlibError, UsageError
+
+
+@dataclass(frozen=True)
+class Format:
+    """How libsndfile writes one kind of file; `quality` is its compression level, 0 best."""
+
+    container: str
+    subtype: str
+    quality: float | None = None
+    bitrate_mode: str | None = None
+
+
+FORMATS = {
+    "wav": Format("WAV", "PCM_24"),
+    "flac": Format("FLAC", "PCM_24"),
+    "mp3": Format("MP3", "MPEG_LAYER_III", quality=0.1, bitrate_mode="VARIABLE"),
+    "ogg": Format("OGG", "VORBIS", quality=0.3),
+}
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+
+def format_of(path: str | Path, format: str | None = None) -> str:
+    """The format's name ("mp3"), from `format` or else the suffix; UsageError for any other."""
+    given = format if format is not None else Path(path).suffix
+    name = given.lower().lstrip(".")
+    if name not in FORMATS:
+        what = f"format {given!r}" if given else "a name without a suffix"
+        raise UsageError(f"{path}: {what} is not known; use one of {', '.join(FORMATS)}")
+    return name
+
+
+def check_output(path: str | Path, *, overwrite: bool = False, format: str | None = None) -> Path:
+    """Say before the work whether `path` can be written: UsageError for a name, HeartlibError for a disk.
+
+    Returns the path that will be written, with links followed.
+    """
+    format_of(path, format)
+    target = Path(os.path.realpath(Path(path).expanduser()))
+    folder = target.parent
+    if target.is_dir():
+        raise UsageError(f"{path} is a folder; give the name of a file in it")
+    if target.exists() and not overwrite:
+        raise UsageError(
+            f"{path} exists already; choose another name or give --overwrite (overwrite=True)"
+        )
+    if not folder.is_dir():
+        raise UsageError(f"{path}: there is no folder {folder}; make it first")
+    try:
+        probe = _temporary(target)
+        probe.open("xb").close()
+        probe.unlink()
+    except OSError as error:
+        raise HeartlibError(f"{path} cannot be written: {error.strerror}") from error
+    return target
+
+
+def read(path: str | Path) -> tuple[np.ndarray, int]:
+    """Read a sound file: float32 [2, n] and its sample rate in Hz. Mono is doubled.
+
+    UsageError where there is no such file, HeartlibError where it is not a sound with 1 or 2 channels.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UsageError(f"there is no sound file {path}")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # [n, channels]
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        raise HeartlibError(f"{path} cannot be read as sound: {error}") from error
+    except OSError as error:
+        raise HeartlibError(f"{path} cannot be read: {error.strerror}") from error
+    if samples.shape[1] > 2:
+        raise HeartlibError(f"{path} has {samples.shape[1]} channels; mix it to one or two first")
+    if samples.shape[1] == 1:
+        samples = np.repeat(samples, 2, axis=1)
+    return np.ascontiguousarray(samples.T), int(rate)
+
+
+def write(
+    path: str | Path,
+    wave: Any,
+    sample_rate: int,
+    format: str | None = None,
+    tags: Mapping[str, Any] | None = None,
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write float [channels, n] (numpy, or a tensor on the CPU) with its `tags`; returns the path written.
+
+    The file gets its name only when it is complete. wav and flac hold 24 bits, mp3 and ogg are
+    written at high quality. UsageError for an unknown format or an existing file without
+    `overwrite`; HeartlibError for samples that are not finite or a disk that refuses.
+    """
+    kind = FORMATS[format_of(path, format)]
+    target = check_output(path, overwrite=overwrite, format=format)
+    samples = np.atleast_2d(np.asarray(wave, dtype=np.float32)).T  # [n, channels]
+    if samples.shape[0] == 0 or samples.shape[1] > 2:
+        raise HeartlibError(
+            f"{path}: a wave of {samples.shape[0]} samples and {samples.shape[1]} channels "
+            f"cannot be written; one or two channels that are not empty can"
+        )
+    if not np.isfinite(samples).all():
+        raise HeartlibError(
+            f"{path}: the wave holds values that are not finite; nothing is written"
+        )
+    if kind.container == "MP3" and sample_rate not in MP3_RATES:
+        raise UsageError(f"{path}: mp3 has no sample rate of {sample_rate} Hz; use wav or flac")
+    work = _temporary(target)
+    try:
+        _encode(work, samples, sample_rate, kind)
+        if tags is not None:
+            write_tags(work, tags, container=kind.container)
+        _publish(work, target, overwrite)
+    except soundfile.SoundFileError as error:
+        raise HeartlibError(f"{path} cannot be written: {error}") from error
+    except OSError as error:
+        raise HeartlibError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        work.unlink(missing_ok=True)
+    return target
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.stem[:80]}-{secrets.token_hex(4)}.part")
+
+
+def _encode(path: Path, samples: np.ndarray, sample_rate: int, kind: Format) -> None:
+    # A second at a time: libsndfile's Vorbis encoder overflows its stack on long blocks.
+    with soundfile.SoundFile(
+        path,
+        "x",
+        samplerate=sample_rate,
+        channels=samples.shape[1],
+        subtype=kind.subtype,
+        format=kind.container,
+        compression_level=kind.quality,
+        bitrate_mode=kind.bitrate_mode,
+    ) as file:
+        for start in range(0, len(samples), sample_rate):
+            file.write(samples[start : start + sample_rate])
+
+
+def _publish(work: Path, target: Path, overwrite: bool) -> None:
+    if overwrite:
+        os.replace(work, target)
+        return
+    try:
+        os.link(work, target)  # unlike a rename, this fails where the name was taken meanwhile
+    except FileExistsError:
+        raise UsageError(f"{target} exists already; choose another name") from None
+    except OSError:  # a file system without hard links
+        if target.exists():
+            raise UsageError(f"{target} exists already; choose another name") from None
+        os.replace(work, target)

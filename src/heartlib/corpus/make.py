@@ -1,0 +1,142 @@
+"""A folder of songs, rendered in parallel, resumable: DIR/songs.jsonl, audio/ID.flac, truth/ID.json."""
+
+import json
+import multiprocessing
+import os
+import signal
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+import soundfile
+from tqdm import tqdm
+
+from heartlib.corpus.card import write_card
+from heartlib.corpus.compose import compose
+from heartlib.corpus.instruments import find_font
+from heartlib.corpus.render import render, song_id
+from heartlib.errors import HeartlibError, UsageError
+
+RATE = 48000
+_LINE = ("id", "seed", "tags", "lyrics", "duration", "tempo_class", "mode", "singer")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One song to render into a folder."""
+
+    out: Path
+    seed: int
+    cast: str
+    font: Path
+
+
+def make(
+    out: str | Path,
+    *,
+    songs: int | None = None,
+    hours: float | None = None,
+    seed: int = 1,
+    jobs: int = 2,
+    cast: str = "main",
+    font: str | Path | None = None,
+) -> dict:
+    """Renders seeds `seed`, `seed` + 1, … until there are `songs` of them or `hours` of music.
+
+    Songs whose truth exists are kept. Ctrl-C stops after the songs in work and leaves a folder
+    that can be used and continued. Returns {"songs", "hours", "complete"}.
+    UsageError for a bad amount, HeartlibError when a tool is missing.
+    """
+    if (songs is None) == (hours is None):
+        raise UsageError("give either a number of songs or a number of hours")
+    if jobs < 1 or (songs is not None and songs < 1) or (hours is not None and not hours > 0):
+        raise UsageError("songs, hours and jobs must be above zero")
+    folder = Path(out)
+    for part in ("audio", "truth"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    found = find_font(font)
+    seeds = _seeds(seed, songs, hours, cast)
+    todo = [s for s in seeds if not _truth_path(folder, song_id(s, cast)).is_file()]
+    complete = True
+    with tqdm(total=len(seeds), initial=len(seeds) - len(todo), unit="song") as bar:
+        try:
+            _render_all([Job(folder, s, cast, found) for s in todo], jobs, bar)
+        except KeyboardInterrupt:
+            complete = False
+            bar.write("stopped; the same command continues from here")
+    entries = index(folder)
+    seconds = write_card(folder, entries)
+    return {"songs": len(entries), "hours": seconds / 3600, "complete": complete}
+
+
+def index(out: str | Path) -> list[dict]:
+    """Writes songs.jsonl anew from the truth files, and returns all truths in order of name."""
+    folder = Path(out)
+    truths = [json.loads(path.read_text()) for path in sorted((folder / "truth").glob("*.json"))]
+    lines = (json.dumps({key: truth[key] for key in _LINE}) for truth in truths)
+    _replace(folder / "songs.jsonl", "".join(f"{line}\n" for line in lines))
+    return truths
+
+
+def _seeds(first: int, songs: int | None, hours: float | None, cast: str) -> list[int]:
+    if songs is not None:
+        return list(range(first, first + songs))
+    assert hours is not None
+    seeds: list[int] = []
+    seconds = 0.0
+    while seconds < hours * 3600:
+        seeds.append(first + len(seeds))
+        seconds += compose(seeds[-1], cast).duration
+    return seeds
+
+
+def _render_all(todo: list[Job], jobs: int, bar: tqdm) -> None:
+    """Keeps a few songs ahead in the pool, so that an interruption loses little."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker) as pool:
+        waiting = iter(todo)
+        running: set[Future] = set()
+        try:
+            while True:
+                while len(running) < 2 * jobs and (job := next(waiting, None)) is not None:
+                    running.add(pool.submit(render_job, job))
+                if not running:
+                    break
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                    bar.update()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _prepare_worker() -> None:
+    """Ctrl-C is the parent's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def render_job(job: Job) -> str:
+    """Renders one song into its folder: sound first, truth last; returns its name."""
+    wave, truth = render(job.seed, job.cast, job.font)
+    name = truth["id"]
+    sound = job.out / "audio" / f"{name}.flac"
+    draft = sound.with_name(f".{name}.{os.getpid()}.flac")
+    try:
+        soundfile.write(draft, wave.T, RATE, format="FLAC", subtype="PCM_16")
+        os.replace(draft, sound)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise HeartlibError(f"cannot write {sound}: {error}") from error
+    _replace(_truth_path(job.out, name), json.dumps(truth))
+    return name
+
+
+def _truth_path(folder: Path, name: str) -> Path:
+    return folder / "truth" / f"{name}.json"
+
+
+def _replace(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    os.replace(draft, path)

@@ -1,0 +1,112 @@
+"""A score becomes sound and truth."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from heartlib.corpus.compose import compose
+from heartlib.corpus.instruments import band, find_font
+from heartlib.corpus.mix import mix
+from heartlib.corpus.score import PARTS, Score
+from heartlib.corpus.singing import Vocal, sing
+from heartlib.corpus.styles import GENRES
+from heartlib.corpus.voice_bank import VoiceBank
+from heartlib.corpus.voices import VOICES
+
+_BANKS: dict[tuple[str, Path], VoiceBank] = {}
+
+
+def voice_folder() -> Path:
+    """Where analysed words are kept: $XDG_CACHE_HOME/heartlib/voices."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "heartlib" / "voices"
+
+
+def song_id(seed: int, cast: str = "main") -> str:
+    """The name of a seed's song."""
+    return f"{cast}-{seed:07d}"
+
+
+def render(
+    seed: int, cast: str = "main", font: str | Path | None = None, voices: Path | None = None
+) -> tuple[np.ndarray, dict]:
+    """The song of a seed: float32 [2, n] at 48 kHz, and its truth (times in seconds).
+
+    The same seed gives the same samples on one machine. HeartlibError when espeak-ng, pyworld,
+    FluidSynth or the sound font is missing.
+    """
+    score = compose(seed, cast)
+    voice, stems = render_stems(score, font, voices)
+    wave = mix(voice.wave if voice else None, stems)
+    return wave, truth_of(score, song_id(seed, cast), voice)
+
+
+def render_stems(
+    score: Score, font: str | Path | None = None, voices: Path | None = None
+) -> tuple[Vocal | None, dict[str, np.ndarray]]:
+    """The dry voice (None without a singer) and the instruments' stems [2, n] by part."""
+    players = band(find_font(font))
+    genre = GENRES[score.style.genre]
+    programs = {"main": score.style.program, "bass": genre.bass_program, "drums": genre.kit}
+    stems = {
+        part: players.play(
+            [hit for hit in score.hits if hit.part == part],
+            programs[part],
+            score.duration,
+            part == "drums",
+        )
+        for part in PARTS
+    }
+    return (sing(score, _bank(score.style.voice, voices)) if score.words else None), stems
+
+
+def _bank(name: str, folder: Path | None) -> VoiceBank:
+    key = (name, folder or voice_folder())
+    if key not in _BANKS:
+        _BANKS[key] = VoiceBank(VOICES[name], key[1])
+    return _BANKS[key]
+
+
+def truth_of(score: Score, name: str, voice: Vocal | None) -> dict:
+    """Everything that is known about a song, ready for JSON."""
+    style = score.style
+
+    def second(value: float) -> float:
+        return round(value, 4)
+
+    drums = ["drums"] if any(hit.part == "drums" for hit in score.hits) else []
+    notes = [note for word in score.words for note in word.notes]
+    return {
+        "id": name,
+        "seed": score.seed,
+        "tags": score.tags,
+        "lyrics": score.lyrics,
+        "tempo": round(score.tempo, 3),
+        "tempo_class": style.tempo_class,
+        "key": score.key,
+        "mode": score.mode,
+        "genre": style.genre,
+        "mood": style.mood,
+        "singer": style.singer,
+        "timbre": style.timbre,
+        "voice": style.voice,
+        "instruments": [style.instrument, "bass", *drums],
+        "main_instrument": style.instrument,
+        "duration": second(score.duration),
+        "sections": [
+            {"name": part.name, "start": second(part.start), "end": second(part.end)}
+            for part in score.sections
+        ],
+        "words": [
+            {"word": word, "start": second(start), "end": second(end)}
+            for word, start, end in (voice.words if voice else ())
+        ],
+        "phonemes": [
+            [sound.symbol, second(sound.start), second(sound.end)]
+            for sound in (voice.sounds if voice else ())
+        ],
+        "notes": [[note.midi, second(note.start), second(note.end)] for note in notes],
+        "chords": [[chord, second(start), second(end)] for chord, start, end in score.chords],
+        "beats": [second(beat) for beat in score.beats],
+    }

@@ -1,0 +1,199 @@
+"""Sings a score: words are stretched onto notes, pitch follows the melody, WORLD makes the sound.
+
+A vowel starts with its note; consonants keep their length and take it from the note before.
+T frames of 5 ms.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import soxr
+
+from heartlib.corpus.espeak import is_vowel
+from heartlib.corpus.score import Note, Score
+from heartlib.corpus.voice_bank import FFT, HOP, RATE, Spoken, VoiceBank, world
+from heartlib.corpus.voices import TIMBRES, Timbre
+from heartlib.errors import HeartlibError
+
+LONGEST_CONSONANT = 0.15
+CONSONANT_SHARE = 0.45
+SILENCE = 1e-16
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A phoneme of the song: which source frames it has, and where it is sung (seconds)."""
+
+    symbol: str
+    word: int
+    source: tuple[int, int]
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Vocal:
+    """The dry voice, float64 [n] at 48 kHz, its phonemes and the times of its words."""
+
+    wave: np.ndarray
+    sounds: tuple[Sound, ...]
+    words: tuple[tuple[str, float, float], ...]
+
+
+def sing(score: Score, bank: VoiceBank) -> Vocal:
+    """The vocal stem of a score with words."""
+    spoken = [bank.word(word.text) for word in score.words]
+    sounds = place(score, spoken)
+    frames = round(score.duration / HOP)
+    notes = [note for word in score.words for note in word.notes]
+    rng = np.random.default_rng(score.seed & 0xFFFFFFFF)
+    envelope, aperiodicity, f0 = _frames(sounds, spoken, frames)
+    f0 = np.where(f0, pitch_curve(notes, frames, rng), 0.0)
+    timbre = TIMBRES[score.style.timbre]
+    envelope, aperiodicity = _colour(envelope, aperiodicity, bank.voice.shift, timbre)
+    wave = world().synthesize(f0, envelope, aperiodicity, RATE, HOP * 1000)
+    wave = soxr.resample(wave, RATE, 48000)
+    length = round(score.duration * 48000)
+    wave = np.pad(wave, (0, max(0, length - len(wave))))[:length]
+    times = []
+    for index, word in enumerate(score.words):
+        own = [sound for sound in sounds if sound.word == index]
+        times.append((word.text, own[0].start, own[-1].end))
+    return Vocal(wave, tuple(sounds), tuple(times))
+
+
+def place(score: Score, spoken: list[Spoken]) -> list[Sound]:
+    """Where every phoneme of the song is sung, in order and without overlap."""
+    units: list[tuple[str, int, tuple[int, int], Note | None]] = []
+    for index, (word, source) in enumerate(zip(score.words, spoken, strict=True)):
+        nuclei = sum(is_vowel(name) for name, _, _ in source.phonemes)
+        if nuclei != len(word.notes):
+            raise HeartlibError(
+                f"{word.text!r} has {nuclei} syllables in espeak-ng, {len(word.notes)} in the "
+                "lexicon; another espeak-ng version? This one was made with 1.51"
+            )
+        left = iter(word.notes)
+        for name, start, end in source.phonemes:
+            units.append((name, index, (start, end), next(left) if is_vowel(name) else None))
+
+    at = [i for i, unit in enumerate(units) if unit[3] is not None]
+    sounds: list[Sound] = []
+    free = 0.0
+    lead = units[: at[0]]
+    for number, here in enumerate(at):
+        note = units[here][3]
+        assert note is not None
+        sounds += _squeeze_before(lead, free, note.start)
+        after = at[number + 1] if number + 1 < len(at) else len(units)
+        between = units[here + 1 : after]
+        following = units[after][3] if after < len(units) else None
+        if following is not None and following.start - note.end < 0.02:
+            tail, lead, end = between, [], following.start
+        else:
+            tail = [unit for unit in between if unit[1] == units[here][1]]
+            lead, end = [unit for unit in between if unit[1] != units[here][1]], note.end
+        sounds += _fill([units[here], *tail], note.start, end)
+        free = end
+    return sounds
+
+
+def pitch_curve(notes: list[Note], frames: int, rng: np.random.Generator) -> np.ndarray:
+    """Hz of each frame [T]: steps smoothed to glides, vibrato on long notes, a little jitter."""
+    pitch = np.full(frames, float(notes[0].midi))
+    vibrato = np.zeros(frames)
+    clock = np.arange(frames) * HOP
+    previous_end = -1.0
+    for note in notes:
+        first, last = round(note.start / HOP), min(round(note.end / HOP), frames)
+        pitch[max(0, first - 8) :] = note.midi
+        if note.start - previous_end > 0.1:
+            scoop = np.arange(max(0, first - 16), min(first + 16, frames))
+            pitch[scoop] -= 0.8 * np.linspace(1, 0, len(scoop))
+        if note.end - note.start > 0.45:
+            depth = np.clip((clock[first:last] - note.start - 0.22) / 0.25, 0, 1) * 0.3
+            rate = 5.2 + 0.5 * rng.random()
+            phase = 2 * np.pi * rate * (clock[first:last] - note.start)
+            vibrato[first:last] = depth * np.sin(phase)
+        previous_end = note.end
+    glide = np.hanning(17)
+    padded = np.pad(pitch, 8, mode="edge")
+    pitch = np.convolve(padded, glide / glide.sum(), mode="valid")
+    drift = np.convolve(rng.standard_normal(frames + 40), np.hanning(41) / 4.0, mode="valid")
+    return 440.0 * 2 ** ((pitch + vibrato + 0.05 * drift - 69) / 12)
+
+
+def _squeeze_before(units: list, free: float, end: float) -> list[Sound]:
+    """Consonants that end at `end` and start no earlier than `free`."""
+    lengths = [min((b - a) * HOP, LONGEST_CONSONANT) for _, _, (a, b), _ in units]
+    scale = min(1.0, max(end - free, 0.0) / sum(lengths)) if lengths else 1.0
+    start = end - scale * sum(lengths)
+    sounds = []
+    for (name, word, source, _), length in zip(units, lengths, strict=True):
+        sounds.append(Sound(name, word, source, start, start + scale * length))
+        start += scale * length
+    return sounds
+
+
+def _fill(units: list, start: float, end: float) -> list[Sound]:
+    """A vowel from `start`, stretched so that the consonants after it end at `end`."""
+    lengths = [min((b - a) * HOP, LONGEST_CONSONANT) for _, _, (a, b), _ in units[1:]]
+    room = CONSONANT_SHARE * (end - start)
+    scale = min(1.0, room / sum(lengths)) if lengths else 1.0
+    vowel = end - scale * sum(lengths)
+    name, word, source, _ = units[0]
+    return [Sound(name, word, source, start, vowel), *_squeeze_before(units[1:], vowel, end)]
+
+
+def _frames(
+    sounds: list[Sound], spoken: list[Spoken], frames: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Decoded envelope [T, FFT/2+1], aperiodicity likewise and voiced [T] of the whole song."""
+    offsets = np.cumsum([0] + [len(word.voiced) for word in spoken])
+    envelope = np.concatenate([word.envelope for word in spoken])
+    aperiodicity = np.concatenate([word.aperiodicity for word in spoken])
+    voiced = np.concatenate([word.voiced for word in spoken])
+    position = np.full(frames, -1.0)
+    for sound in sounds:
+        first, last = round(sound.start / HOP), min(round(sound.end / HOP), frames)
+        where = _warp(np.arange(last - first) + 0.5, last - first, sound)
+        position[first:last] = offsets[sound.word] + where
+    sung = np.flatnonzero(position >= 0)
+    low = np.minimum(position[sung].astype(int), len(voiced) - 1)
+    high = np.minimum(low + 1, len(voiced) - 1)
+    part = (position[sung] - low)[:, None]
+    pw = world()
+    features = np.ascontiguousarray(envelope[low] * (1 - part) + envelope[high] * part)
+    noise = np.ascontiguousarray(aperiodicity[low] * (1 - part) + aperiodicity[high] * part)
+    whole = np.full((frames, FFT // 2 + 1), SILENCE)
+    whole[sung] = pw.decode_spectral_envelope(features, RATE, FFT)
+    rough = np.full((frames, FFT // 2 + 1), 1.0 - 1e-12)
+    rough[sung] = pw.decode_aperiodicity(noise, RATE, FFT)
+    flags = np.zeros(frames, bool)
+    flags[sung] = voiced[low]
+    return whole, rough, flags
+
+
+def _warp(clock: np.ndarray, length: int, sound: Sound) -> np.ndarray:
+    """Source frame of each sung frame: a long vowel is held at a third of its spoken self."""
+    first, last = sound.source
+    natural = last - first
+    if not is_vowel(sound.symbol) or length <= natural:
+        return first + clock * (natural - 1) / max(length, 1)
+    knots = (0.0, 0.3 * natural, length - 0.5 * natural, float(length))
+    values = (0.0, 0.3 * natural, 0.5 * natural, natural - 1.0)
+    return first + np.interp(clock, knots, values)
+
+
+def _colour(
+    envelope: np.ndarray, aperiodicity: np.ndarray, shift: float, timbre: Timbre
+) -> tuple[np.ndarray, np.ndarray]:
+    """Moves the formants by `shift`, tilts the spectrum, adds breath."""
+    bins = np.arange(FFT // 2 + 1)
+    source = np.minimum(bins / shift, FFT // 2 - 1e-6)
+    low = source.astype(int)
+    part = source - low
+    moved = envelope[:, low] * (1 - part) + envelope[:, low + 1] * part
+    octaves = np.log2(np.maximum(bins * RATE / FFT, 1000.0) / 1000.0)
+    tilted = moved * 10 ** (timbre.tilt * octaves / 10)
+    breathy = aperiodicity + (1 - aperiodicity) * timbre.breath * np.clip(octaves / 3, 0, 1)
+    return np.ascontiguousarray(tilted), np.ascontiguousarray(np.clip(breathy, 0, 1 - 1e-12))

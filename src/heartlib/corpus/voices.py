@@ -1,0 +1,51 @@
+"""The singers: an espeak-ng voice, a formant shift and a range each; and what a timbre does."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Voice:
+    """`shift` > 1 raises the formants; `centre` is the middle of the range (MIDI)."""
+
+    name: str
+    espeak: str
+    shift: float
+    centre: int
+
+
+@dataclass(frozen=True)
+class Timbre:
+    """`tilt` in dB per octave above 1 kHz; `breath` adds to the aperiodicity, 0 to 1."""
+
+    tilt: float
+    breath: float
+
+
+VOICES = {
+    voice.name: voice
+    for voice in (
+        Voice("clara", "en-us+f3", 1.04, 67),
+        Voice("ada", "en-us+f2", 1.06, 65),
+        Voice("annie", "en-us+Annie", 1.02, 69),
+        Voice("tom", "en-us+m3", 0.98, 55),
+        Voice("otto", "en-us+m1", 1.0, 53),
+        Voice("michael", "en-us+michael", 0.97, 57),
+        Voice("linda", "en-us+linda", 1.05, 66),
+        Voice("steph", "en-us+steph", 1.0, 68),
+        Voice("andy", "en-us+m7", 1.0, 54),
+        Voice("adam", "en-us+m4", 0.98, 56),
+    )
+}
+
+CASTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "main": {"female": ("clara", "ada", "annie"), "male": ("tom", "otto", "michael")},
+    "judge": {"female": ("linda", "steph"), "male": ("andy", "adam")},
+}
+"""Who sings: `judge` shares no voice with `main`, for recognisers that must stay independent."""
+
+TIMBRES = {
+    "bright": Timbre(2.0, 0.0),
+    "warm": Timbre(-2.0, 0.0),
+    "soft": Timbre(-1.0, 0.25),
+    "clear": Timbre(0.5, 0.0),
+}

@@ -1,0 +1,87 @@
+"""The configuration of HeartCodec, with the published field names."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+FRAME_RATE = 12.5  # frames of codes a second
+LATENTS_PER_FRAME = 2  # 25 Hz
+CHANNELS = 2  # stereo
+
+
+@dataclass(frozen=True)
+class HeartCodecConfig:
+    """Defaults are the published full-size codec.
+
+    The estimator reads [x | context | condition], so in_channels = 2·out_channels + dim; the scalar
+    codec has out_channels / 2 latent channels for each of the two audio channels.
+    """
+
+    dim: int = 512
+    codebook_size: int = 8192
+    codebook_dim: int = 32
+    num_quantizers: int = 8
+    decay: float = 0.9
+    commitment_weight: float = 1.0
+    threshold_ema_dead_code: int = 2
+    use_cosine_sim: bool = False
+    attention_head_dim: int = 64
+    in_channels: int = 1024
+    norm_type: str = "ada_norm_single"
+    num_attention_heads: int = 24
+    num_layers: int = 24
+    num_layers_2: int = 6
+    out_channels: int = 256
+    num_bands: int = 1
+    sample_rate: int = 48_000
+    causal: bool = True
+    num_samples: int = 2
+    downsample_factors: tuple[int, ...] = (3, 4, 4, 4, 5)
+    downsample_kernel_sizes: tuple[int, ...] = (6, 8, 8, 8, 10)
+    upsample_factors: tuple[int, ...] = (5, 4, 4, 4, 3)
+    upsample_kernel_sizes: tuple[int, ...] = (10, 8, 8, 8, 6)
+    latent_hidden_dim: int = 128
+    default_kernel_size: int = 7
+    delay_kernel_size: int = 5
+    init_channel: int = 64
+    res_kernel_size: int = 7
+
+    def __post_init__(self) -> None:
+        if self.in_channels != 2 * self.out_channels + self.dim:
+            raise ValueError(
+                f"in_channels {self.in_channels} must be 2·out_channels + dim "
+                f"= {2 * self.out_channels + self.dim}"
+            )
+        if self.out_channels != CHANNELS * self.latent_hidden_dim:
+            raise ValueError(
+                f"out_channels {self.out_channels} must be {CHANNELS}·latent_hidden_dim "
+                f"= {CHANNELS * self.latent_hidden_dim}"
+            )
+        if self.norm_type != "ada_norm_single" or self.use_cosine_sim or not self.causal:
+            raise ValueError(
+                "only norm_type 'ada_norm_single', Euclidean codebooks and causal: true"
+            )
+        if self.attention_head_dim % 2:
+            raise ValueError(f"attention_head_dim {self.attention_head_dim} must be even")
+
+    @property
+    def samples_per_latent(self) -> int:
+        """1,920 at full size: 48 kHz over 25 Hz."""
+        product = self.num_samples
+        for factor in self.upsample_factors:
+            product *= factor
+        return product
+
+    @property
+    def samples_per_frame(self) -> int:
+        """3,840: one frame of codes is 80 ms of 48 kHz audio."""
+        return LATENTS_PER_FRAME * self.samples_per_latent
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "HeartCodecConfig":
+        """From the object in config.json; fields we do not know are ignored."""
+        known = {f.name for f in fields(cls)}
+        pick = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
+        return cls(**pick)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"model_type": "heartcodec", "architectures": ["HeartCodec"]}

@@ -1,0 +1,177 @@
+"""HeartCodec: codes to sound, window by window.
+
+Shapes: K codebooks, T frames (12.5 Hz), N samples = 3,840·T at 48 kHz, 2 channels, W windows.
+Source: HeartMuLa (arXiv 2601.10547).
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from heartlib import checkpoints
+from heartlib.errors import UsageError
+from heartlib.heartcodec.configuration_heartcodec import (
+    CHANNELS,
+    LATENTS_PER_FRAME,
+    HeartCodecConfig,
+)
+from heartlib.heartcodec.models.flow_matching import FlowMatching
+from heartlib.heartcodec.models.sq_codec import SQCodec, SQCodecConfig, fold_weight_norm
+
+WINDOW_FRAMES = 372  # 29.76 s
+HOP_FRAMES = 320
+OVERLAP_FRAMES = WINDOW_FRAMES - HOP_FRAMES
+WINDOW_LATENTS = LATENTS_PER_FRAME * WINDOW_FRAMES
+OVERLAP_LATENTS = LATENTS_PER_FRAME * OVERLAP_FRAMES
+
+
+def count_windows(frames: int) -> int:
+    """How many windows of 372 frames, 320 apart, cover `frames` ≥ 1."""
+    return 1 + max(0, -(-(frames - WINDOW_FRAMES) // HOP_FRAMES))
+
+
+def window_codes(codes: Tensor) -> Iterator[Tensor]:
+    """Codes [K, T] → [K, 372] a window; the song is repeated end to end to fill the last one."""
+    frames = codes.shape[1]
+    windows = count_windows(frames)
+    filled = WINDOW_FRAMES + HOP_FRAMES * (windows - 1)
+    repeated = codes.repeat(1, -(-filled // frames))
+    for window in range(windows):
+        yield repeated[:, HOP_FRAMES * window : HOP_FRAMES * window + WINDOW_FRAMES]
+
+
+def cross_fade(before: Tensor, after: Tensor) -> Tensor:
+    """Go from `before` to `after` [..., n] along a straight line."""
+    rise = torch.linspace(0, 1, before.shape[-1], device=before.device, dtype=before.dtype)
+    return before * (1 - rise) + after * rise
+
+
+def split_channels(latents: Tensor) -> Tensor:
+    """[B, 2T, 2·C] → one row an audio channel [2·B, C, 2T]."""
+    return latents.unflatten(-1, (CHANNELS, -1)).permute(0, 2, 3, 1).flatten(0, 1)
+
+
+def _strip_prefix(name: str) -> str:
+    """Newer exports put `decoder.` before every name; the published weights do not."""
+    for part in ("flow_matching.", "scalar_model."):
+        if name.startswith("decoder." + part):
+            return name.removeprefix("decoder.")
+    return name
+
+
+class HeartCodec(nn.Module):
+    """The codec's decoder: residual codebooks, flow matching and the scalar codec."""
+
+    def __init__(self, config: HeartCodecConfig):
+        super().__init__()
+        self.config = config
+        self.flow_matching = FlowMatching(config)
+        self.scalar_model = SQCodec(SQCodecConfig.from_dict(config.to_dict()))
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> "HeartCodec":
+        """Load a `HeartCodec-oss` folder for decoding, its weight norm folded.
+
+        `dtype` is the flow matching's; the scalar codec stays float32, since its rounding turns small
+        errors into audible ones. Raises CheckpointError naming file and tensor.
+        """
+        config = checkpoints.read_config(folder, HeartCodecConfig)
+        with torch.device("meta"):
+            codec = cls(config)
+        checkpoints.load_weights(
+            codec,
+            folder,
+            device=device,
+            dtype=lambda name: torch.float32 if name.startswith("scalar_model.") else dtype,
+            rename=_strip_prefix,
+            ignore=(".pos_embeddings.theta", ".pos_embeddings.cache"),
+        )
+        fold_weight_norm(codec.scalar_model)
+        return codec.eval().requires_grad_(False)
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
+        """Write config.json and model.safetensors; only before the weight norm is folded."""
+        checkpoints.save_pretrained(self, folder, dtype=dtype)
+
+    @property
+    def device(self) -> torch.device:
+        return self.flow_matching.zero_cond_embedding1.device
+
+    def detokenize(
+        self,
+        codes: Tensor,
+        num_steps: int = 10,
+        guidance_scale: float = 1.25,
+        seed: int = 0,
+        noise: Tensor | None = None,
+    ) -> Tensor:
+        """Codes [K, T] → waveform [2, 3840·T], float32 on the CPU.
+
+        `noise` [W, 744, 256] overrides the seed. Raises UsageError for codes that are not the codec's.
+        """
+        return torch.cat(
+            list(self.detokenize_windows(codes, num_steps, guidance_scale, seed, noise)), dim=1
+        )
+
+    @torch.inference_mode()
+    def detokenize_windows(
+        self,
+        codes: Tensor,
+        num_steps: int = 10,
+        guidance_scale: float = 1.25,
+        seed: int = 0,
+        noise: Tensor | None = None,
+    ) -> Iterator[Tensor]:
+        """The pieces of `detokenize`, in order: each is final as soon as its window is decoded."""
+        self._check(codes, num_steps, guidance_scale, noise)
+        generator = torch.Generator().manual_seed(seed)
+        samples = self.config.samples_per_frame
+        left = samples * codes.shape[1]
+        hop, overlap = samples * HOP_FRAMES, samples * OVERLAP_FRAMES
+        context, tail = None, None
+        for index, window in enumerate(window_codes(codes)):
+            if noise is None:
+                shape = (WINDOW_LATENTS, self.config.out_channels)
+                start = torch.randn(shape, generator=generator)
+            else:
+                start = noise[index].float()
+            latents = self.flow_matching.sample(
+                window[None].to(self.device),
+                start[None].to(self.device),
+                context,
+                num_steps=num_steps,
+                guidance_scale=guidance_scale,
+            )
+            context = latents[:, -OVERLAP_LATENTS:]
+            wave = self.scalar_model.decode(split_channels(latents))[:, 0].cpu()  # [2, n]
+            if tail is not None:
+                wave[:, :overlap] = cross_fade(tail, wave[:, :overlap])
+            last = left <= wave.shape[1]
+            piece = wave[:, : left if last else hop].clone()
+            tail = wave[:, hop:]
+            left -= piece.shape[1]
+            yield piece
+
+    def _check(
+        self, codes: Tensor, num_steps: int, guidance_scale: float, noise: Tensor | None
+    ) -> None:
+        books, size = self.config.num_quantizers, self.config.codebook_size
+        if codes.ndim != 2 or codes.shape[0] != books or codes.shape[1] < 1:
+            raise UsageError(f"codes have shape {list(codes.shape)}; give [{books}, T] with T ≥ 1")
+        low, high = int(codes.min()), int(codes.max())
+        if low < 0 or high >= size:
+            raise UsageError(f"codes range over {low}…{high}; this codec knows 0…{size - 1}")
+        if num_steps < 1:
+            raise UsageError(f"num_steps {num_steps} is too small; give 1 or more")
+        if not 0 <= guidance_scale < float("inf"):
+            raise UsageError(f"guidance_scale {guidance_scale} must be finite and not negative")
+        shape = (count_windows(codes.shape[1]), WINDOW_LATENTS, self.config.out_channels)
+        if noise is not None and tuple(noise.shape) != shape:
+            raise UsageError(f"noise has shape {list(noise.shape)}; give {list(shape)}")

@@ -1,0 +1,214 @@
+"""The frame loop: from a prompt to a song's codes, one frame of 80 ms at a time.
+
+Legend: K codebooks, V audio vocabulary, R rows (1, or 2 with guidance), D backbone width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from threading import Event
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from heartlib.errors import HeartlibError, UsageError
+from heartlib.heartmula.modeling_heartmula import HeartMuLa
+from heartlib.heartmula.prompt import Prompt
+from heartlib.heartmula.sampling import draw, guide
+from heartlib.heartmula.transformer import KVCache
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    """How codes are drawn; checked here, once, for every caller."""
+
+    cfg_scale: float = 1.5
+    temperature: float = 1.0
+    topk: int = 50
+    audio_eos_id: int = 8193
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.cfg_scale) and self.cfg_scale >= 1):
+            raise UsageError(
+                f"cfg_scale {self.cfg_scale} is not allowed: a number >= 1 (1 = no guidance)"
+            )
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise UsageError(f"temperature {self.temperature} is not allowed: a number > 0")
+        if self.topk < 1:
+            raise UsageError(f"topk {self.topk} is not allowed: a whole number >= 1")
+
+    @property
+    def rows(self) -> int:
+        return 1 if self.cfg_scale == 1 else 2
+
+
+class Frame(NamedTuple):
+    """What one step gives: codes [K] and the logits before guidance [K, R, V]."""
+
+    codes: Tensor
+    logits: Tensor
+
+
+class FrameState(NamedTuple):
+    """What one song carries from frame to frame."""
+
+    backbone: KVCache
+    depth: KVCache
+    generator: torch.Generator
+
+
+def new_state(
+    model: HeartMuLa, settings: SamplingSettings, *, positions: int, seed: int
+) -> FrameState:
+    """Empty caches for `positions` backbone positions, and the song's own random stream."""
+    rows, codebooks = settings.rows, model.config.audio_num_codebooks
+    return FrameState(
+        model.backbone.new_cache(rows, positions),
+        model.decoder.new_cache(rows, codebooks),
+        torch.Generator(model.device).manual_seed(seed),
+    )
+
+
+def embed_prompt(model: HeartMuLa, prompt: Prompt, rows: int) -> Tensor:
+    """The backbone's input for a prompt: [R, S, D]; row 1, if any, is the unconditional one."""
+    device = model.device
+    style = None if prompt.muq_embed is None else prompt.muq_embed.to(device).expand(rows, -1)
+    return model.embed(
+        prompt.tokens.to(device).expand(rows, -1, -1),
+        prompt.mask.to(device).expand(rows, -1, -1),
+        style,
+        torch.full((rows,), prompt.muq_index, device=device),
+        torch.arange(rows, device=device) == 1,
+    )
+
+
+def frame_step(model: HeartMuLa, x: Tensor, state: FrameState, settings: SamplingSettings) -> Frame:
+    """One frame after the new backbone inputs x [R, S, D] (a prompt, or the frame before).
+
+    One sample feeds both rows. Nothing here waits for the device.
+    """
+    codebooks, vocab = model.config.audio_num_codebooks, model.config.audio_vocab_size
+    race = torch.empty(codebooks, min(settings.topk, vocab), device=x.device)
+    race.exponential_(generator=state.generator)
+    unknown = slice(settings.audio_eos_id - 1, settings.audio_eos_id)  # no codec decodes this code
+
+    state.depth.clear()
+    hidden, logits = model.backbone_step(x, state.backbone)
+    codes, all_logits = [], []
+    for codebook in range(codebooks):
+        if codebook > 0:
+            embedded = model.embed_code(codebook - 1, codes[-1]).expand(settings.rows, 1, -1)
+            if codebook == 1:
+                embedded = torch.cat((hidden[:, None], embedded), dim=1)
+            logits = model.depth_step(embedded, codebook, state.depth)
+        all_logits.append(logits)
+        guided = guide(logits, settings.cfg_scale).clone()
+        guided[unknown] = -torch.inf
+        codes.append(draw(guided, race[codebook], settings.temperature))
+    return Frame(torch.cat(codes), torch.stack(all_logits))
+
+
+def _check_request(model: HeartMuLa, prompt: Prompt, max_frames: int) -> None:
+    codebooks, limit = model.config.audio_num_codebooks, model.config.backbone.max_seq_len
+    if max_frames < 1:
+        raise UsageError(f"{max_frames} frames are not allowed: at least 1 (80 ms)")
+    if prompt.tokens.ndim != 2 or prompt.tokens.shape[1] != codebooks + 1:
+        raise UsageError(
+            f"prompt tokens have shape {list(prompt.tokens.shape)}, not [S, {codebooks + 1}]"
+        )
+    length = len(prompt.tokens)
+    if length + max_frames > limit:
+        room = max(limit - length, 0)
+        raise UsageError(
+            f"the song is too long: prompt {length} + {max_frames} frames, and the model has "
+            f"{limit} positions; at most {room} frames ({room * 0.08:.1f} s) with this prompt"
+        )
+
+
+def generate_frames(
+    model: HeartMuLa,
+    prompt: Prompt,
+    *,
+    max_frames: int,
+    cfg_scale: float = 1.5,
+    temperature: float = 1.0,
+    topk: int = 50,
+    seed: int = 0,
+    audio_eos_id: int = 8193,
+) -> Iterator[Tensor]:
+    """Yields a song's frames one by one: LongTensor [K] on the model's device, every code decodable.
+
+    Ends after max_frames (80 ms each), or before a frame with any code >= audio_eos_id.
+    cfg_scale 1 runs one row, above 1 two. The same seed on the same machine gives the same song.
+    Raises `UsageError`, at the call, for values that are not allowed and for a song beyond the
+    model's positions; `HeartlibError` if the song ends before its first frame.
+    """
+    settings = SamplingSettings(cfg_scale, temperature, topk, audio_eos_id)
+    _check_request(model, prompt, max_frames)
+    return _frames(model, prompt, settings, max_frames, seed)
+
+
+def _frames(
+    model: HeartMuLa, prompt: Prompt, settings: SamplingSettings, max_frames: int, seed: int
+) -> Iterator[Tensor]:
+    positions = len(prompt.tokens) + max_frames
+    with torch.inference_mode():
+        state = new_state(model, settings, positions=positions, seed=seed)
+        x = embed_prompt(model, prompt, settings.rows)
+    for index in range(max_frames):
+        with torch.inference_mode():  # entered anew: a generator must not hold it while suspended
+            codes = frame_step(model, x, state, settings).codes
+            ended = int(codes.max()) >= settings.audio_eos_id
+            x = model.embed_frame(codes).expand(settings.rows, 1, -1)
+        if ended:
+            if index == 0:
+                raise HeartlibError(
+                    "nothing to sing: the model ended the song at its first frame; "
+                    "try another seed, other tags or longer lyrics"
+                )
+            return
+        yield codes.clone()  # outside inference mode: an ordinary tensor
+
+
+def generate(
+    model: HeartMuLa,
+    prompt: Prompt,
+    *,
+    max_frames: int,
+    cfg_scale: float = 1.5,
+    temperature: float = 1.0,
+    topk: int = 50,
+    seed: int = 0,
+    audio_eos_id: int = 8193,
+    progress: Callable[[int, int], None] | None = None,
+    cancel: Event | None = None,
+) -> Tensor:
+    """A song's codes: LongTensor [K, T] on the CPU, T <= max_frames; see `generate_frames`.
+
+    progress(frames done, max_frames) is called after every frame; once `cancel` is set, what has
+    been sung so far is returned (T may be 0).
+    """
+    frames: list[Tensor] = []
+    stream = generate_frames(
+        model,
+        prompt,
+        max_frames=max_frames,
+        cfg_scale=cfg_scale,
+        temperature=temperature,
+        topk=topk,
+        seed=seed,
+        audio_eos_id=audio_eos_id,
+    )
+    while cancel is None or not cancel.is_set():
+        codes = next(stream, None)
+        if codes is None:
+            break
+        frames.append(codes)
+        if progress is not None:
+            progress(len(frames), max_frames)
+    if not frames:
+        return torch.empty(model.config.audio_num_codebooks, 0, dtype=torch.long)
+    return torch.stack(frames, dim=1).cpu()

@@ -1,0 +1,23 @@
+"""Text in, audio out: the models put together."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from heartlib.pipelines.music_generation import HeartMuLaGenPipeline
+    from heartlib.pipelines.settings import GenerationSettings
+    from heartlib.pipelines.song import Song
+
+__all__ = ["GenerationSettings", "HeartMuLaGenPipeline", "Song"]
+
+_LAZY = {
+    "GenerationSettings": "settings",
+    "HeartMuLaGenPipeline": "music_generation",
+    "Song": "song",
+}
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        return getattr(import_module(f"heartlib.pipelines.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'heartlib.pipelines' has no attribute {name!r}")

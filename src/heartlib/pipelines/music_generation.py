@@ -1,0 +1,346 @@
+"""Lyrics and tags in, a song out: prompt, frames, codes, waveform, file.
+
+K: codebooks, T: frames of 80 ms, n: samples.
+"""
+
+import gc
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+
+from heartlib import audio, checkpoints
+from heartlib.errors import CheckpointError, HeartlibError, UsageError
+from heartlib.heartcodec import HeartCodec
+from heartlib.heartmula import (
+    GenConfig,
+    HeartMuLa,
+    HeartMuLaConfig,
+    Prompt,
+    build_prompt,
+    generate,
+)
+from heartlib.pipelines.inputs import check_lyrics, check_tags, text_or_file
+from heartlib.pipelines.placement import (
+    Device,
+    Dtype,
+    Placement,
+    check_fits,
+    free_bytes,
+    weights_bytes,
+)
+from heartlib.pipelines.settings import FRAME_MS, GenerationSettings
+from heartlib.pipelines.song import Song
+
+Progress = Callable[[str, int, int], None]
+
+
+class Cancelled(HeartlibError):
+    """The person stopped it before there was anything to keep."""
+
+    exit_status = 130
+
+
+class HeartMuLaGenPipeline:
+    """The language model and the codec of one checkpoint folder, loaded when first needed.
+
+    With `lazy_load`, or where both share a device that is short of memory, the language model
+    gives its memory back before the codec decodes.
+    """
+
+    def __init__(
+        self, paths: checkpoints.CheckpointPaths, placement: Placement, *, lazy_load: bool = False
+    ):
+        self.paths = paths
+        self.placement = placement
+        self.lazy_load = lazy_load
+        self.config = checkpoints.read_config(paths.mula, HeartMuLaConfig)
+        self.gen_config = checkpoints.read_config(
+            paths.gen_config.parent, GenConfig, paths.gen_config.name
+        )
+        self.tokenizer = _read_tokenizer(paths.tokenizer)
+        self.mula: HeartMuLa | None = None
+        self.codec: HeartCodec | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path = "nano",
+        device: Device | Mapping[str, Device] = None,
+        dtype: Dtype | Mapping[str, Dtype] = None,
+        version: str | None = None,
+        lazy_load: bool = False,
+    ) -> "HeartMuLaGenPipeline":
+        """Find a checkpoint ("nano", a folder or a hub id) and load it, unless `lazy_load`.
+
+        `device` and `dtype` are one value or {"mula": ..., "codec": ...}; None chooses (see
+        `Placement.resolve`). `version` picks `HeartMuLa-oss-{version}`. Raises CheckpointError for
+        what is missing or damaged, HeartlibError for a missing device or too little memory.
+        """
+        placement = Placement.resolve(device, dtype)
+        pipe = cls(checkpoints.find(path, version), placement, lazy_load=lazy_load)
+        if not lazy_load:
+            pipe.load()
+        return pipe
+
+    def load(self) -> None:
+        """Load both models now; the codec waits where the two do not fit on one device."""
+        with _memory_errors():
+            self._load_mula()
+            if not self.placement.shared or not self._short_of_memory():
+                self._load_codec()
+
+    @cached_property
+    def model_hash(self) -> str:
+        """12 hex digits that name the weights of both models."""
+        return checkpoints.weights_hash(self.paths.mula, self.paths.codec)
+
+    def __call__(
+        self,
+        inputs: Mapping[str, Any],
+        *,
+        max_audio_length_ms: int | None = None,
+        temperature: float = 1.0,
+        topk: int = 50,
+        cfg_scale: float = 1.5,
+        save_path: str | Path | None = None,
+        overwrite: bool = False,
+        seed: int | None = None,
+    ) -> Song:
+        """The published form: {"lyrics": ..., "tags": ...}, each text or the path of a text file.
+
+        Writes `save_path` where it is given, which must not exist unless `overwrite`. Raises as
+        `generate` and `Song.save` do, before any work where that is possible.
+        """
+        missing = [name for name in ("lyrics", "tags") if name not in inputs]
+        if missing:
+            raise UsageError(f"inputs need 'lyrics' and 'tags'; {missing[0]!r} is missing")
+        if save_path is not None:
+            audio.check_output(save_path, overwrite=overwrite)
+        song = self.generate(
+            text_or_file(inputs["lyrics"], "lyrics"),
+            text_or_file(inputs["tags"], "tags"),
+            max_audio_length_ms=max_audio_length_ms,
+            temperature=temperature,
+            topk=topk,
+            cfg_scale=cfg_scale,
+            seed=seed,
+        )
+        if save_path is not None:
+            song.save(save_path, overwrite=overwrite)
+        return song
+
+    def generate(
+        self,
+        lyrics: str,
+        tags: str,
+        *,
+        max_audio_length_ms: int | None = None,
+        temperature: float = 1.0,
+        topk: int = 50,
+        cfg_scale: float = 1.5,
+        seed: int | None = None,
+        num_steps: int = 10,
+        guidance_scale: float = 1.25,
+        progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Song:
+        """Sing `lyrics` (text with section markers) in the style of `tags` ("pop,female").
+
+        max_audio_length_ms: None for as long as the model can, up to 240 s. seed: None draws one;
+        the song tells it. progress("singing" or "decoding", frames done, frames at most).
+        cancel: set while singing, what was sung is decoded; set while decoding, the windows
+        decoded so far are returned; `complete` is then False. Raises UsageError for a value that
+        is not allowed, HeartlibError where there is nothing to sing or too little memory.
+        """
+        settings = GenerationSettings(
+            max_audio_length_ms=max_audio_length_ms,
+            temperature=temperature,
+            topk=topk,
+            cfg_scale=cfg_scale,
+            num_steps=num_steps,
+            guidance_scale=guidance_scale,
+            seed=seed if seed is not None else secrets.randbelow(2**31),
+        )
+        lyrics, tags = check_lyrics(lyrics), check_tags(tags, self.paths.root)
+        prompt, frames = self.prepare(lyrics, tags, settings)
+        settings = replace(settings, max_audio_length_ms=frames * FRAME_MS)
+        timings = {"loading": 0.0, "singing": 0.0, "decoding": 0.0}
+        with _memory_errors():
+            with _timed(timings, "loading"):
+                model_hash = self.model_hash
+                mula = self._load_mula()
+            with _timed(timings, "singing"):
+                codes = self._sing(mula, prompt, frames, settings, progress, cancel)
+            complete = cancel is None or not cancel.is_set()
+            del mula
+            with _timed(timings, "loading"):
+                if self.placement.shared and (self.lazy_load or self._short_of_memory()):
+                    self._free("mula")
+                codec = self._load_codec()
+            with _timed(timings, "decoding"):
+                waveform = _decode(
+                    codec, codes, settings, progress, cancel=cancel if complete else None
+                )
+            sample_rate = codec.config.sample_rate
+            del codec
+            if self.lazy_load:
+                self._free("codec")
+        whole = waveform.shape[-1] * 1000 // sample_rate >= codes.shape[-1] * FRAME_MS
+        return Song(
+            waveform=waveform,
+            sample_rate=sample_rate,
+            codes=codes,
+            seed=settings.seed or 0,
+            lyrics=lyrics,
+            tags=tags,
+            settings=asdict(settings)
+            | self.placement.to_dict()
+            | {"threads": torch.get_num_threads(), "torch": torch.__version__},
+            timings=timings,
+            model={"name": self.paths.name, "hash": model_hash},
+            complete=complete and whole,
+            ended=complete and codes.shape[-1] < frames,
+        )
+
+    def prepare(self, lyrics: str, tags: str, settings: GenerationSettings) -> tuple[Prompt, int]:
+        """The prompt and how many frames may follow it; UsageError where they do not fit."""
+        prompt = build_prompt(
+            self.tokenizer, lyrics, tags, config=self.config, gen_config=self.gen_config
+        )
+        frames = settings.frames(
+            positions=self.config.backbone.max_seq_len,
+            prompt=len(prompt.tokens),
+            name=self.paths.name,
+        )
+        return prompt, frames
+
+    def _sing(
+        self,
+        mula: HeartMuLa,
+        prompt: Prompt,
+        frames: int,
+        settings: GenerationSettings,
+        progress: Progress | None,
+        cancel: threading.Event | None,
+    ) -> torch.Tensor:
+        codes = generate(
+            mula,
+            prompt,
+            max_frames=frames,
+            cfg_scale=settings.cfg_scale,
+            temperature=settings.temperature,
+            topk=settings.topk,
+            seed=settings.seed or 0,
+            audio_eos_id=self.gen_config.audio_eos_id,
+            progress=None if progress is None else lambda *done: progress("singing", *done),
+            cancel=cancel,
+        )  # [K, T]
+        if codes.shape[-1] == 0:
+            raise Cancelled("cancelled before anything was sung")
+        return codes
+
+    def _load_mula(self) -> HeartMuLa:
+        if self.mula is None:
+            place = self.placement
+            need = weights_bytes(self.paths.mula, place.mula_dtype)
+            if self.codec is not None and place.shared:
+                free = free_bytes(place.mula_device)
+                if free is not None and need > free:
+                    self._free("codec")
+            check_fits(self.paths.name, need, place.mula_device, place.mula_dtype)
+            self.mula = HeartMuLa.from_pretrained(
+                self.paths.mula, device=place.mula_device, dtype=place.mula_dtype
+            )
+        return self.mula
+
+    def _load_codec(self) -> HeartCodec:
+        if self.codec is None:
+            place = self.placement
+            need = weights_bytes(self.paths.codec, place.codec_dtype)
+            check_fits("HeartCodec", need, place.codec_device, place.codec_dtype)
+            self.codec = HeartCodec.from_pretrained(
+                self.paths.codec, device=place.codec_device, dtype=place.codec_dtype
+            )
+        return self.codec
+
+    def _short_of_memory(self) -> bool:
+        """Whether the codec, with half its weights again (1 GiB at least) to work in, has no room."""
+        weights = weights_bytes(self.paths.codec, self.placement.codec_dtype)
+        free = free_bytes(self.placement.codec_device)
+        room = max(weights // 2, 2**30) + (weights if self.codec is None else 0)
+        return free is not None and free < room
+
+    def _free(self, name: str) -> None:
+        setattr(self, name, None)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _decode(
+    codec: HeartCodec,
+    codes: torch.Tensor,
+    settings: GenerationSettings,
+    progress: Progress | None,
+    cancel: threading.Event | None,
+) -> torch.Tensor:
+    """[K, T] -> float32 [2, n], window by window; a set `cancel` ends it after the next window."""
+    pieces: list[torch.Tensor] = []
+    done, frames = 0, codes.shape[-1]
+    frame_samples = codec.config.sample_rate * FRAME_MS // 1000
+    if progress:
+        progress("decoding", 0, frames)
+    for piece in codec.detokenize_windows(
+        codes,
+        num_steps=settings.num_steps,
+        guidance_scale=settings.guidance_scale,
+        seed=settings.seed or 0,
+    ):
+        pieces.append(piece)
+        done += piece.shape[-1]
+        if progress:
+            progress("decoding", done // frame_samples, frames)
+        if cancel is not None and cancel.is_set():
+            break
+    return torch.cat(pieces, dim=-1)
+
+
+def _read_tokenizer(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the tokenizers library raises plain Exception
+        raise CheckpointError(f"{path} is not a tokenizer file: {error}") from error
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    timings[stage] += time.perf_counter() - start
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Running out of memory in the middle is for the person too."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise HeartlibError(_OUT_OF_MEMORY) from error
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):
+            raise
+        raise HeartlibError(_OUT_OF_MEMORY) from error
+
+
+_OUT_OF_MEMORY = (
+    "too little memory: use lazy_load (--lazy-load), bfloat16, a shorter song or another device"
+)

@@ -1,0 +1,92 @@
+"""How a song is to be made, checked in this one place for the pipeline and the command line."""
+
+import math
+from dataclasses import dataclass
+
+from heartlib.errors import UsageError
+
+FRAME_MS = 80
+LONGEST_MS = 240_000
+SEEDS = 2**63
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """One song's settings; UsageError where a value is not allowed.
+
+    max_audio_length_ms: None for as long as the model can sing, up to 240 s.
+    num_steps, guidance_scale: of the codec's flow matching (SPEC 3); the others of the language
+    model (SPEC 2). seed: None draws one.
+    """
+
+    max_audio_length_ms: int | None = None
+    temperature: float = 1.0
+    topk: int = 50
+    cfg_scale: float = 1.5
+    num_steps: int = 10
+    guidance_scale: float = 1.25
+    seed: int | None = None
+
+    def __post_init__(self):
+        for name in ("temperature", "cfg_scale", "guidance_scale"):
+            _check_number(name, getattr(self, name))
+        for name in ("topk", "num_steps"):
+            _check_whole(name, getattr(self, name), low=1)
+        if self.temperature <= 0:
+            raise UsageError(
+                f"temperature must be above 0, not {self.temperature}; "
+                f"topk 1 always takes the likeliest code"
+            )
+        if self.cfg_scale < 1:
+            raise UsageError(f"cfg_scale must be 1 (no guidance) or more, not {self.cfg_scale}")
+        if self.guidance_scale < 1:
+            raise UsageError(
+                f"guidance_scale must be 1 (no guidance) or more, not {self.guidance_scale}"
+            )
+        if self.seed is not None:
+            _check_whole("seed", self.seed, low=0)
+            if self.seed >= SEEDS:
+                raise UsageError(f"seed must be below 2**63, not {self.seed}")
+        if self.max_audio_length_ms is not None:
+            _check_number("the length", self.max_audio_length_ms)
+            if self.max_audio_length_ms < FRAME_MS:
+                raise UsageError(
+                    f"the length must be at least one frame of {FRAME_MS} ms, "
+                    f"not {self.max_audio_length_ms} ms"
+                )
+
+    def frames(self, *, positions: int, prompt: int, name: str) -> int:
+        """How many frames may be sung: `positions` the model has, `prompt` of them taken by text.
+
+        UsageError with the numbers where the prompt leaves no room or the length asked for does
+        not fit. `name`: the model's, for the message.
+        """
+        room = positions - prompt
+        if room < 1:
+            raise UsageError(
+                f"lyrics and tags take {prompt} positions, {name} has {positions}: shorten the lyrics"
+            )
+        if self.max_audio_length_ms is None:
+            return min(room, LONGEST_MS // FRAME_MS)
+        frames = int(self.max_audio_length_ms // FRAME_MS)
+        if frames > room:
+            raise UsageError(
+                f"{frames} frames ({frames * FRAME_MS / 1000:g} s) and {prompt} positions of lyrics "
+                f"and tags make {frames + prompt}, {name} has {positions}: "
+                f"ask for at most {room * FRAME_MS / 1000:g} s or shorten the lyrics"
+            )
+        return frames
+
+
+def _check_number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"{name} must be a number, not {value!r}")
+    if not math.isfinite(value):
+        raise UsageError(f"{name} must be finite, not {value}")
+
+
+def _check_whole(name: str, value: object, *, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UsageError(f"{name} must be a whole number, not {value!r}")
+    if value < low:
+        raise UsageError(f"{name} must be {low} or more, not {value}")

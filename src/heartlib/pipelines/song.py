@@ -1,0 +1,75 @@
+"""A finished song and what it says about itself."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import heartlib
+
+PEAK = 10 ** (-1 / 20)  # -1 dB: room for the overshoot of lossy formats
+
+
+@dataclass
+class Song:
+    """What `generate` returns.
+
+    waveform: float32 [2, n] on the CPU. codes: LongTensor [K, T]. settings: everything that makes
+    the song again, JSON-able. timings: seconds of `loading`, `singing` and `decoding`. model: name
+    and weights hash. complete: False where it was cancelled. ended: whether the model came to an
+    end by itself, rather than by the limit.
+    """
+
+    waveform: torch.Tensor
+    sample_rate: int
+    codes: torch.Tensor
+    seed: int
+    lyrics: str
+    tags: str
+    settings: dict[str, Any]
+    timings: dict[str, float]
+    model: dict[str, str]
+    complete: bool = True
+    ended: bool = True
+    path: Path | None = field(default=None, compare=False)
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds."""
+        return self.waveform.shape[-1] / self.sample_rate
+
+    @property
+    def speed(self) -> float:
+        """Seconds of song made in one second, loading included."""
+        return self.duration / max(sum(self.timings.values()), 1e-9)
+
+    def metadata(self) -> dict[str, Any]:
+        """What goes into the file: enough to make the song again."""
+        first = next((x for x in self.lyrics.split("\n") if x and not x.startswith("[")), "")
+        return {
+            "title": first.strip() or f"Instrumental {self.seed}",
+            "comment": f"{self.tags}; seed {self.seed}; {self.model['name']} {self.model['hash']}; "
+            f"heartlib {heartlib.__version__}",
+            "lyrics": self.lyrics,
+            "tags": self.tags,
+            "seed": self.seed,
+            "settings": self.settings,
+            "model": self.model,
+            "complete": self.complete,
+            "heartlib": heartlib.__version__,
+        }
+
+    def save(self, path: str | Path, overwrite: bool = False) -> Path:
+        """Write wav, flac, mp3 or ogg, by the suffix, with the metadata in it; returns the path.
+
+        A song that peaks above -1 dB is turned down to it. Raises as `heartlib.audio.write` does.
+        """
+        from heartlib import audio
+
+        peak = float(self.waveform.abs().max()) if self.waveform.numel() else 0.0
+        wave = self.waveform * (PEAK / peak) if peak > PEAK else self.waveform
+        self.path = audio.write(
+            path, wave.numpy(), self.sample_rate, tags=self.metadata(), overwrite=overwrite
+        )
+        return self.path

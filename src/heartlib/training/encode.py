@@ -1,0 +1,73 @@
+"""Turn a corpus into the codes the language model learns from.
+
+python -m heartlib.training.encode --data CORPUS --rvq runs/rvq --out runs/codes
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import soundfile
+import torch
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from heartlib import checkpoints
+from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderConfig
+from heartlib.heartcodec.models.residual_vq import ResidualVQ
+
+
+def load_encoder(folder: Path, device: torch.device) -> MelEncoder:
+    """The `HeartCodec-oss-encoder` folder of a "mel" encoder."""
+    encoder = MelEncoder(checkpoints.read_config(folder, MelEncoderConfig, "encoder_config.json"))
+    encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
+    return encoder.float().to(device).eval().requires_grad_(False)
+
+
+def load_codebooks(path: Path, dim: int, device: torch.device) -> ResidualVQ:
+    """The residual codebooks that heartlib.training.rvq wrote."""
+    weights = load_file(path)
+    books = [w for name, w in weights.items() if name.endswith("_codebook.embed")]
+    size, width = books[0].shape[1:]
+    vq = ResidualVQ(dim, size, width, len(books))
+    vq.load_state_dict(weights)
+    return vq.to(device).requires_grad_(False)
+
+
+@torch.inference_mode()
+def encode_song(encoder: MelEncoder, vq: ResidualVQ, wave: torch.Tensor) -> torch.Tensor:
+    """Stereo audio [2, n] → codes int16 [K, T]."""
+    return vq.encode(encoder(wave[None]))[0].to(torch.int16)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="corpus folder")
+    parser.add_argument("--rvq", type=Path, required=True, help="output of heartlib.training.rvq")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoder = load_encoder(arguments.rvq / "HeartCodec-oss-encoder", device)
+    vq = load_codebooks(arguments.rvq / "vq_embed.safetensors", encoder.config.dim, device)
+    lines, codes, offset = [], [], 0
+    for text in tqdm((arguments.data / "songs.jsonl").read_text(encoding="utf-8").splitlines()):
+        song = json.loads(text)
+        path = next((arguments.data / "audio").glob(f"{song['id']}.*"))
+        wave = soundfile.read(path, dtype="float32", always_2d=True)[0].T
+        codes.append(encode_song(encoder, vq, torch.from_numpy(wave.copy()).to(device)).cpu())
+        frames = codes[-1].shape[1]
+        lines.append(
+            {k: song[k] for k in ("id", "tags", "lyrics")} | {"offset": offset, "frames": frames}
+        )
+        offset += frames
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    save_file({"codes": torch.cat(codes, 1)}, arguments.out / "codes.safetensors")
+    (arguments.out / "songs.jsonl").write_text(
+        "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main()

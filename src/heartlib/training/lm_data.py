@@ -1,0 +1,187 @@
+"""Songs as the language model's recipe reads them: a Codes folder in, padded batches out.
+
+A Codes folder holds songs.jsonl, lines {"id", "tags", "lyrics", "offset", "frames"}, and
+codes.safetensors with "codes", int16 [K, total frames].
+Legend: B songs, S positions, K codebooks, N predicted frames of a batch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from heartlib.errors import HeartlibError
+from heartlib.heartmula.configuration_heartmula import GenConfig
+from heartlib.heartmula.prompt import bracket
+
+LENGTH_STEP = 64  # batches are padded to multiples of this, so that few shapes occur
+
+
+@dataclass(frozen=True)
+class Song:
+    """One song: its tags' token ids one by one, its lyrics' ids, its frames with the end frame."""
+
+    id: str
+    tags: tuple[tuple[int, ...], ...]
+    lyrics: tuple[int, ...]
+    frames: np.ndarray  # [T + 1, K]
+
+    @property
+    def positions(self) -> int:
+        """An upper bound of its positions in a batch; the end frame is never an input."""
+        text = sum(len(tag) + 1 for tag in self.tags) + len(self.lyrics)
+        return text + 4 + len(self.frames)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Songs padded on the right, and what is to be predicted from them."""
+
+    tokens: Tensor  # int32 [B, S, K+1]
+    mask: Tensor  # bool [B, S, K+1]
+    style_at: Tensor  # int64 [B]: the reference slot
+    unconditional: Tensor  # bool [B]
+    at: Tensor  # int64 [N]: flat positions with a next frame
+    frames: Tensor  # int64 [N, K]: the next frames
+    depth: Tensor  # int64 [M]: which of the N the depth decoder learns from
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on `device`; the copy to a CUDA device does not hold up the host."""
+        tensors = (getattr(self, name) for name in self.__dataclass_fields__)
+        if device.type != "cuda":
+            return Batch(*(tensor.to(device) for tensor in tensors))
+        return Batch(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors))
+
+
+def read_songs(
+    folder: Path, tokenizer: Tokenizer, gen_config: GenConfig, codebooks: int
+) -> list[Song]:
+    """All songs of a Codes folder. `HeartlibError` where a file is missing or does not fit."""
+    for name in ("songs.jsonl", "codes.safetensors"):
+        if not (folder / name).is_file():
+            raise HeartlibError(f"{name} is missing in {folder}; it must be a Codes folder")
+    codes = load_file(folder / "codes.safetensors")["codes"].T  # [total, K]
+    if codes.shape[1] != codebooks:
+        raise HeartlibError(f"{folder} has {codes.shape[1]} codebooks, the recipe {codebooks}")
+    if codes.min() < 0 or codes.max() >= gen_config.audio_eos_id - 1:
+        raise HeartlibError(
+            f"{folder} has codes {codes.min()}…{codes.max()}; "
+            f"allowed with audio_eos_id {gen_config.audio_eos_id}: 0…{gen_config.audio_eos_id - 2}"
+        )
+    end = np.full((1, codebooks), gen_config.audio_eos_id, dtype=np.int32)
+    songs = []
+    with open(folder / "songs.jsonl", encoding="utf-8") as lines:
+        for line in lines:
+            entry = json.loads(line)
+            start, count = entry["offset"], entry["frames"]
+            if count < 1 or start < 0 or start + count > len(codes):
+                raise HeartlibError(
+                    f"song {entry['id']} has frames {start}…{start + count}, "
+                    f"codes.safetensors {len(codes)}"
+                )
+            names = [tag.strip() for tag in entry["tags"].lower().split(",")]
+            songs.append(
+                Song(
+                    id=entry["id"],
+                    tags=tuple(tuple(tokenizer.encode(tag).ids) for tag in names if tag),
+                    lyrics=tuple(
+                        bracket(tokenizer.encode(entry["lyrics"].strip().lower()).ids, gen_config)
+                    ),
+                    frames=np.concatenate((codes[start : start + count].astype(np.int32), end)),
+                )
+            )
+    if not songs:
+        raise HeartlibError(f"songs.jsonl in {folder} is empty")
+    return songs
+
+
+def plan_epoch(songs: Sequence[Song], budget: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """One pass over the songs in batches of like lengths, each at most `budget` padded positions.
+
+    Returns arrays of song indices; a song longer than the budget is a batch of its own.
+    """
+    lengths = np.array([song.positions for song in songs])
+    order = np.argsort(lengths * rng.uniform(0.9, 1.1, len(songs)))
+    batches: list[np.ndarray] = []
+    current: list[int] = []
+    longest = 0
+    for index in order:
+        longest = max(longest, int(lengths[index]))
+        padded = -(-longest // LENGTH_STEP) * LENGTH_STEP
+        if current and padded * (len(current) + 1) > budget:
+            batches.append(np.array(current))
+            current, longest = [], int(lengths[index])
+        current.append(int(index))
+    batches.append(np.array(current))
+    rng.shuffle(batches)
+    return batches
+
+
+class Collator:
+    """Builds batches: joins prompts and frames, drops tags and whole conditions at random."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        gen_config: GenConfig,
+        *,
+        condition_dropout: float,
+        tag_dropout: float,
+        depth_share: float,
+    ) -> None:
+        self.gen_config = gen_config
+        self.condition_dropout = condition_dropout
+        self.tag_dropout = tag_dropout
+        self.depth_share = depth_share
+        self.comma = tokenizer.encode(",").ids
+        self.open_tags = tokenizer.encode("<tag>").ids
+        self.close_tags = tokenizer.encode("</tag>").ids
+
+    def tag_ids(self, tags: Sequence[Sequence[int]]) -> list[int]:
+        """The prompt's ids for these tags: BOS <tag> a , b </tag> EOS."""
+        ids = list(self.open_tags)
+        for number, tag in enumerate(tags):
+            ids += [*(self.comma if number else ()), *tag]
+        return bracket([*ids, *self.close_tags], self.gen_config)
+
+    def __call__(self, songs: Sequence[Song], rng: np.random.Generator) -> Batch:
+        """A batch of these songs on the CPU; `rng` decides what is dropped."""
+        prompts, slots = [], []
+        for song in songs:
+            kept = [tag for tag in song.tags if rng.random() >= self.tag_dropout]
+            tag_ids = self.tag_ids(kept)
+            slots.append(len(tag_ids))
+            prompts.append([*tag_ids, self.gen_config.empty_id, *song.lyrics])
+        codebooks = songs[0].frames.shape[1]
+        longest = max(len(p) + len(s.frames) - 1 for p, s in zip(prompts, songs, strict=True))
+        length = -(-longest // LENGTH_STEP) * LENGTH_STEP
+        shape = (len(songs), length, codebooks + 1)
+        tokens, mask = np.zeros(shape, np.int32), np.zeros(shape, bool)
+        at = []
+        for row, (prompt, song) in enumerate(zip(prompts, songs, strict=True)):
+            start, count = len(prompt), len(song.frames)
+            tokens[row, :start, codebooks] = prompt
+            mask[row, :start, codebooks] = True
+            tokens[row, start : start + count - 1, :codebooks] = song.frames[:-1]
+            mask[row, start : start + count - 1, :codebooks] = True
+            at.append(row * length + np.arange(start - 1, start - 1 + count))
+        targets = np.concatenate([song.frames for song in songs]).astype(np.int64)
+        share = max(1, round(len(targets) * self.depth_share))
+        depth = np.sort(rng.permutation(len(targets))[:share])
+        return Batch(
+            torch.from_numpy(tokens),
+            torch.from_numpy(mask),
+            torch.tensor(slots),
+            torch.from_numpy(rng.random(len(songs)) < self.condition_dropout),
+            torch.from_numpy(np.concatenate(at)),
+            torch.from_numpy(targets),
+            torch.from_numpy(depth),
+        )

@@ -1,0 +1,324 @@
+"""Train the nano encoder and its residual codebooks.
+
+Log-mel → query transformer → codes → log-mel, with two alignment losses against the corpus' truth that make
+the codes mean something: what is sung and at which pitch must be readable from the first codebook alone and
+from all of them (the paper's semantic and phonetic alignment, with truth in the place of teachers).
+
+    python -m heartlib.training.rvq --data CORPUS --out runs/rvq --minutes 6
+"""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import soundfile
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from heartlib.errors import HeartlibError
+from heartlib.heartcodec.configuration_heartcodec import LATENTS_PER_FRAME
+from heartlib.heartcodec.models.query_transformer import (
+    MEL_PER_FRAME,
+    LogMel,
+    MelEncoderConfig,
+    QueryTransformer,
+)
+from heartlib.heartcodec.models.residual_vq import ResidualVQ
+from heartlib.training.alignment import PITCHES, inventory, phoneme_frames, pitch_frames, read_truth
+from heartlib.training.loop import EMA, Clock, Log, learning_rate, set_learning_rate
+from heartlib.training.state import load_state, save_state
+
+MEL_PER_LATENT = MEL_PER_FRAME // LATENTS_PER_FRAME
+
+
+@dataclass(frozen=True)
+class RVQRecipe:
+    """Nano's settings."""
+
+    minutes: float = 6.0
+    batch: int = 96
+    crop_frames: int = 100  # 8 s
+    peak_lr: float = 8e-4
+    weight_decay: float = 0.01
+    codebook_size: int = 512
+    codebook_dim: int = 32
+    num_quantizers: int = 8
+    decay: float = 0.98
+    dead_below: float = 0.5  # codes used less than this a step, on average, are drawn anew
+    commitment: float = 0.25
+    alignment: float = 0.1
+    level_dropout: float = 0.5
+    ema_decay: float = 0.999
+    held_out: int = 16  # one song in so many
+    seed: int = 0
+
+
+@dataclass
+class Songs:
+    """A corpus on the device, song after song: log-mel and the truth of each 25 Hz frame."""
+
+    mel: Tensor  # [M, 2·n_mels] float16
+    phonemes: Tensor  # [M / 4] int16
+    pitches: Tensor  # [M / 4] int16
+    frames: int
+
+    @classmethod
+    def load(
+        cls, folder: Path, ids: list[str], symbols: list[str], log_mel: LogMel, device: torch.device
+    ) -> "Songs":
+        mels, phonemes, pitches = [], [], []
+        for song in tqdm(ids, desc="mel", unit="song", leave=False):
+            path = next((folder / "audio").glob(f"{song}.*"))
+            wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
+            if rate != log_mel.config.sample_rate:
+                raise HeartlibError(f"{path} is at {rate} Hz, not {log_mel.config.sample_rate}")
+            mel = log_mel(torch.from_numpy(wave.T)[None].to(device))[0]  # [2·n_mels, m]
+            mels.append(mel.T.to(torch.float16))
+            latents, truth = mel.shape[1] // MEL_PER_LATENT, read_truth(folder, song)
+            phonemes.append(torch.from_numpy(phoneme_frames(truth, symbols, latents)))
+            pitches.append(torch.from_numpy(pitch_frames(truth, latents)))
+        return cls(
+            torch.cat(mels),
+            torch.cat(phonemes).to(device),
+            torch.cat(pitches).to(device),
+            sum(len(m) for m in mels) // MEL_PER_FRAME,
+        )
+
+    def crops(self, starts: Tensor, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Starts [B] in code frames → mel [B, 2·n_mels, 8·T], phonemes [B, 2T], pitches [B, 2T]."""
+        device = starts.device
+        mel = self.mel[
+            starts[:, None] * MEL_PER_FRAME + torch.arange(frames * MEL_PER_FRAME, device=device)
+        ]
+        at = starts[:, None] * LATENTS_PER_FRAME
+        at = at + torch.arange(frames * LATENTS_PER_FRAME, device=device)
+        return mel.float().transpose(1, 2), self.phonemes[at].long(), self.pitches[at].long()
+
+
+class Reader(nn.Module):
+    """Reads a target off features [B, T, dim] at 25 Hz: [B, 2T, out]."""
+
+    def __init__(self, dim: int, out: int, width: int = 256, layers: int = 0):
+        super().__init__()
+        self.first = nn.Conv1d(dim, LATENTS_PER_FRAME * width, 3, padding=1)
+        self.rest = nn.ModuleList(nn.Conv1d(width, width, 5, padding=2) for _ in range(layers))
+        self.out = nn.Linear(width, out)
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = self.first(features.transpose(1, 2))  # [B, 2·W, T]
+        x = F.gelu(x.unflatten(1, (LATENTS_PER_FRAME, -1)).permute(0, 2, 3, 1).flatten(2))
+        for conv in self.rest:
+            x = x + F.gelu(conv(x))
+        return self.out(x.transpose(1, 2))
+
+
+class Tokenizer(nn.Module):
+    """Encoder, codebooks and the readers that supervise them."""
+
+    def __init__(self, encoder: MelEncoderConfig, recipe: RVQRecipe, phonemes: int):
+        super().__init__()
+        self.encoder = QueryTransformer(encoder)
+        self.vq_embed = ResidualVQ(
+            encoder.dim, recipe.codebook_size, recipe.codebook_dim, recipe.num_quantizers
+        )
+        mel = 2 * encoder.n_mels * MEL_PER_LATENT
+        self.read_mel = Reader(encoder.dim, mel, 384, layers=3)
+        self.read_phonemes = nn.ModuleList(Reader(encoder.dim, phonemes) for _ in range(2))
+        self.read_pitches = nn.ModuleList(Reader(encoder.dim, PITCHES) for _ in range(2))
+
+
+def quantise(vq: ResidualVQ, rest: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor, list]:
+    """Residual quantisation for training.
+
+    rest [B, T, C], levels [B] how many codebooks each row uses → the first level's and the whole sum
+    (straight-through), the commitment loss and (residual, codes) of every level for the running means.
+    """
+    target, total, first, seen, loss = rest, torch.zeros_like(rest), rest, [], rest.new_zeros(())
+    for k, book in enumerate(vq.codebooks):
+        with torch.no_grad():
+            codes = book.encode(rest)
+            vectors = book.decode(codes) * (levels > k)[:, None, None]
+        seen.append((rest.detach(), codes))
+        total = total + vectors
+        loss = loss + F.mse_loss(target, total.detach())
+        rest = target - total
+        if k == 0:
+            first = target + (total - target).detach()
+    return first, target + (total - target).detach(), loss / len(vq.codebooks), seen
+
+
+@torch.no_grad()
+def update_codebooks(vq: ResidualVQ, seen: list, recipe: RVQRecipe) -> None:
+    """Move every codebook to the running mean of what it coded; unused codes start anew from the batch."""
+    for book, (rest, codes) in zip(vq.codebooks, seen, strict=True):
+        x, c = rest.flatten(0, 1).float(), codes.flatten()
+        size, table = book.cluster_size[0], book.embed_avg[0]
+        counts = torch.zeros_like(size).scatter_add_(0, c, torch.ones_like(c, dtype=size.dtype))
+        sums = torch.zeros_like(table).index_add_(0, c, x)
+        size.lerp_(counts, 1 - recipe.decay)
+        table.lerp_(sums, 1 - recipe.decay)
+        fresh = x[torch.randint(len(x), (len(size),), device=x.device)]
+        dead = (size < recipe.dead_below)[:, None]
+        size.copy_(torch.where(dead[:, 0], torch.ones_like(size), size))
+        table.copy_(torch.where(dead, fresh, table))
+        book.embed[0].copy_(table / size[:, None])
+
+
+def losses(model: Tokenizer, songs: Songs, starts: Tensor, recipe: RVQRecipe, train: bool) -> dict:
+    """The losses and accuracies of a batch; in training, the codebooks move too."""
+    mel, phonemes, pitches = songs.crops(starts, recipe.crop_frames)
+    levels = torch.full((len(starts),), recipe.num_quantizers, device=starts.device)
+    if train:
+        fewer = torch.randint(1, recipe.num_quantizers + 1, levels.shape, device=starts.device)
+        levels = torch.where(
+            torch.rand_like(fewer, dtype=mel.dtype) < recipe.level_dropout, fewer, levels
+        )
+    with torch.autocast(mel.device.type, torch.bfloat16, enabled=mel.device.type == "cuda"):
+        features = model.encoder(mel)
+    vq = model.vq_embed
+    first, full, commitment, seen = quantise(vq, vq.project_in(features.float()), levels)
+    if train:
+        update_codebooks(vq, seen, recipe)
+    out: dict = {"commitment": commitment}
+    with torch.autocast(mel.device.type, torch.bfloat16, enabled=mel.device.type == "cuda"):
+        first, full = vq.project_out(first), vq.project_out(full)
+        drawn = model.read_mel(full).unflatten(-1, (MEL_PER_LATENT, -1)).flatten(1, 2)
+        out["mel"] = F.l1_loss(drawn.float(), mel.transpose(1, 2))
+        for name, level, x in (("first", 0, first), ("all", 1, full)):
+            for what, readers, target in (
+                ("phoneme", model.read_phonemes, phonemes),
+                ("pitch", model.read_pitches, pitches),
+            ):
+                logits = readers[level](x).float()
+                out[f"{what}_{name}"] = F.cross_entropy(logits.flatten(0, 1), target.flatten())
+                sung = target > 0
+                hit = (logits.argmax(-1) == target) & sung
+                out[f"{what}_{name}_accuracy"] = hit.sum() / sung.sum().clamp(min=1)
+    aligned = sum(v for k, v in out.items() if k.endswith(("_first", "_all")))
+    out["loss"] = out["mel"] + recipe.commitment * commitment + recipe.alignment * aligned
+    return out
+
+
+@torch.no_grad()
+def evaluate(model: Tokenizer, songs: Songs, recipe: RVQRecipe) -> dict[str, float]:
+    """Mean figures over the held-out songs."""
+    starts = torch.arange(
+        0, songs.frames - recipe.crop_frames, recipe.crop_frames, device=songs.mel.device
+    )
+    rows = [losses(model, songs, part, recipe, False) for part in starts.split(recipe.batch)]
+    return {k: float(torch.stack([r[k].float() for r in rows]).mean()) for k in rows[0]}
+
+
+def split(folder: Path, held_out: int) -> tuple[list[str], list[str]]:
+    """Song ids for training and held out: every `held_out`-th line of songs.jsonl."""
+    lines = (folder / "songs.jsonl").read_text(encoding="utf-8").splitlines()
+    ids = [json.loads(line)["id"] for line in lines]
+    return [s for i, s in enumerate(ids) if i % held_out], ids[::held_out]
+
+
+def train(
+    data: Path, out: Path, recipe: RVQRecipe, encoder: MelEncoderConfig, lot: float | None
+) -> None:
+    """Train until the schedule or the lot ends; resumes from `out/state` where there is one."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(recipe.seed)
+    train_ids, held_ids = split(data, recipe.held_out)
+    symbols = inventory([read_truth(data, song) for song in train_ids])
+    log_mel = LogMel(encoder).to(device)
+    songs = Songs.load(data, train_ids, symbols, log_mel, device)
+    held = Songs.load(data, held_ids, symbols, log_mel, device)
+    model = Tokenizer(encoder, recipe, len(symbols)).to(device)
+    ema = EMA(model, recipe.ema_decay).to(device)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.peak_lr, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
+    )
+    log, step, done = Log(out), 0, 0.0
+    if (out / "state").is_dir():
+        step, extra = load_state(out / "state", {"model": model, "ema": ema}, {"adamw": optimizer})
+        done = extra["minutes"]
+
+    def save(minutes: float) -> None:
+        save_state(
+            out / "state",
+            step=step,
+            modules={"model": model, "ema": ema},
+            optimizers={"adamw": optimizer},
+            extra={"minutes": minutes, "recipe": asdict(recipe)},
+        )
+
+    log(songs=len(train_ids), held_out=len(held_ids), frames=songs.frames, phonemes=len(symbols))
+    report = done + 0.5
+    with Clock(recipe.minutes, lot, done) as clock:
+        while not clock.over:
+            set_learning_rate(optimizer, learning_rate(clock.fraction, recipe.peak_lr))
+            last = songs.frames - recipe.crop_frames
+            starts = torch.randint(last, (recipe.batch,), device=device)
+            found = losses(model, songs, starts, recipe, True)
+            optimizer.zero_grad(set_to_none=True)
+            found["loss"].backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            ema.update(model)
+            step += 1
+            if clock.minutes >= report:
+                figures = {k: v for k, v in found.items() if k in ("loss", "mel")}
+                if not torch.isfinite(found["loss"]):
+                    raise HeartlibError(
+                        f"the loss is not finite at step {step}; {out}/state is good"
+                    )
+                log(step=step, minutes=clock.minutes, **figures)
+                report += 0.5
+        save(clock.minutes)
+    ema.copy_to(model)
+    model.eval()
+    log(
+        step=step,
+        minutes=clock.minutes,
+        **{f"held_{k}": v for k, v in evaluate(model, held, recipe).items()},
+    )
+    write(model, encoder, symbols, out)
+
+
+def write(model: Tokenizer, encoder: MelEncoderConfig, symbols: list[str], out: Path) -> None:
+    """The encoder as a `HeartCodec-oss-encoder` folder, the codebooks beside it."""
+    folder = out / "HeartCodec-oss-encoder"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "encoder_config.json").write_text(json.dumps(encoder.to_dict(), indent=1) + "\n")
+    weights = {
+        f"transformer.{k}": v.to("cpu", torch.bfloat16)
+        for k, v in model.encoder.state_dict().items()
+    }
+    save_file(weights, folder / "encoder.safetensors")
+    save_file(
+        {k: v.cpu().contiguous() for k, v in model.vq_embed.state_dict().items()},
+        out / "vq_embed.safetensors",
+    )
+    save_file(
+        {k: v.cpu().contiguous() for k, v in model.state_dict().items()},
+        out / "tokenizer.safetensors",
+    )
+    (out / "phonemes.json").write_text(json.dumps(symbols, ensure_ascii=False) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="corpus folder")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--minutes", type=float, default=RVQRecipe.minutes, help="length of the whole schedule"
+    )
+    parser.add_argument("--lot", type=float, help="stop after so many minutes; run again to go on")
+    parser.add_argument("--batch", type=int, default=RVQRecipe.batch)
+    arguments = parser.parse_args()
+    recipe = RVQRecipe(minutes=arguments.minutes, batch=arguments.batch)
+    train(arguments.data, arguments.out, recipe, MelEncoderConfig(), arguments.lot)
+
+
+if __name__ == "__main__":
+    main()
