@@ -15,7 +15,7 @@ LYRICS = "[Verse]\nThe morning light is on the sea\n"
 TAGS = "pop,female"
 CODEBOOK_SIZE = 32
 POSITIONS = 192
-STACK = {"num_layers": 2, "num_heads": 2, "num_kv_heads": 1, "embed_dim": 32}
+STACK = {"num_layers": 1, "num_heads": 2, "num_kv_heads": 1, "embed_dim": 32}
 MULA = {
     "backbone_flavor": "custom",
     "decoder_flavor": "custom",
@@ -58,14 +58,15 @@ def _tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def write_tiny_checkpoint(root: Path, *, seed: int = 0, frames_end: bool = False) -> Path:
-    """A checkpoint folder of version "tiny", whose songs never end; with `frames_end`, at once."""
+def write_tiny_checkpoint(root: Path, *, seed: int = 0) -> Path:
+    """A checkpoint folder of version "tiny"; its audio vocabulary has no end of song."""
     torch.manual_seed(seed)
     mula = HeartMuLa(HeartMuLaConfig.from_dict(MULA))
     codec = HeartCodec(HeartCodecConfig.from_dict(CODEC))
     with torch.no_grad():
-        for parameter in [*mula.parameters(), *codec.parameters()]:
-            parameter.normal_(0, 0.05) if parameter.dim() > 1 else None
+        for parameter in mula.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(0, 0.05)
         for name, buffer in codec.named_buffers():
             if name.endswith(".embed"):
                 buffer.normal_()
@@ -75,7 +76,7 @@ def write_tiny_checkpoint(root: Path, *, seed: int = 0, frames_end: bool = False
     ids = {
         "text_bos_id": 1,
         "text_eos_id": 2,
-        "audio_eos_id": 1 if frames_end else CODEBOOK_SIZE + 1,
+        "audio_eos_id": CODEBOOK_SIZE + 1,
         "empty_id": 0,
     }
     (root / "gen_config.json").write_text(json.dumps(ids))

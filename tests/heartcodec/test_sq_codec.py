@@ -1,6 +1,7 @@
 """The scalar codec against the published layout, the golden values and itself."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ from heartlib.heartcodec.models.sq_codec import SQCodec, SQCodecConfig, fold_wei
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "heartcodec"
 PREFIX = "scalar_model."
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small tensors: a second thread only waits, for seconds on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

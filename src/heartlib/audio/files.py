@@ -52,17 +52,16 @@ def check_output(path: str | Path, *, overwrite: bool = False, format: str | Non
     Returns the path that will be written, with links followed.
     """
     format_of(path, format)
-    target = Path(os.path.realpath(Path(path).expanduser()))
-    folder = target.parent
-    if target.is_dir():
-        raise UsageError(f"{path} is a folder; give the name of a file in it")
-    if target.exists() and not overwrite:
-        raise UsageError(
-            f"{path} exists already; choose another name or give --overwrite (overwrite=True)"
-        )
-    if not folder.is_dir():
-        raise UsageError(f"{path}: there is no folder {folder}; make it first")
+    target = Path(os.path.realpath(os.path.expanduser(path)))
     try:
+        if target.is_dir():
+            raise UsageError(f"{path} is a folder; give the name of a file in it")
+        if target.exists() and not overwrite:
+            raise UsageError(
+                f"{path} exists already; choose another name or give --overwrite (overwrite=True)"
+            )
+        if not target.parent.is_dir():
+            raise UsageError(f"{path}: there is no folder {target.parent}; make it first")
         probe = _temporary(target)
         probe.open("xb").close()
         probe.unlink()
@@ -76,7 +75,7 @@ def read(path: str | Path) -> tuple[np.ndarray, int]:
 
     UsageError where there is no such file, HeartlibError where it is not a sound with 1 or 2 channels.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     if not path.is_file():
         raise UsageError(f"there is no sound file {path}")
     try:
@@ -137,7 +136,7 @@ def write(
 
 
 def _temporary(target: Path) -> Path:
-    return target.with_name(f".{target.stem[:80]}-{secrets.token_hex(4)}.part")
+    return target.with_name(f".heartlib-{secrets.token_hex(6)}.part")
 
 
 def _encode(path: Path, samples: np.ndarray, sample_rate: int, kind: Format) -> None:

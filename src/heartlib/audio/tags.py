@@ -5,6 +5,7 @@ more in the fields that players show.
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def read_tags(path: str | Path) -> dict[str, Any]:
     import mutagen
     from mutagen.id3 import ID3
 
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     if not path.is_file():
         raise UsageError(f"there is no sound file {path}")
     try:

@@ -11,7 +11,7 @@ from typing import NoReturn
 import heartlib
 from heartlib.errors import HeartlibError, UsageError
 
-COMMANDS = ("generate", "download", "doctor")
+COMMANDS = ("generate", "download", "doctor", "corpus")
 INTERRUPTED = 130
 
 

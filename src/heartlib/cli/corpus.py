@@ -12,7 +12,9 @@ def add_parser(subparsers) -> None:
 
 def add_make(subparsers) -> None:
     """Registers `make`."""
-    parser = subparsers.add_parser("make", help="render songs into a folder; continues where it was")
+    parser = subparsers.add_parser(
+        "make", help="render songs into a folder; continues where it was"
+    )
     amount = parser.add_mutually_exclusive_group(required=True)
     amount.add_argument("--songs", type=int, help="how many songs")
     amount.add_argument("--hours", type=float, help="how much music")

@@ -103,11 +103,8 @@ def add_parser(subparsers: Any) -> None:
 def main(args: argparse.Namespace) -> int:
     """Check everything that can be checked, sing, save, report."""
     like = _read_like(args.like) if args.like else {}
-    lyrics = _text(args.lyrics, args.lyrics_file, "lyrics") or like.get("lyrics")
-    tags = _text(args.tags, args.tags_file, "tags") or like.get("tags")
-    for value, what in ((lyrics, "lyrics"), (tags, "tags")):
-        if value is None:
-            raise UsageError(f"give --{what} TEXT or --{what}-file FILE (or --like SONG)")
+    lyrics = _text(args.lyrics, args.lyrics_file, "lyrics", like)
+    tags = _text(args.tags, args.tags_file, "tags", like)
 
     from heartlib import audio
     from heartlib.pipelines.settings import GenerationSettings
@@ -128,8 +125,8 @@ def main(args: argparse.Namespace) -> int:
         _use_threads(like["settings"].get("threads"))
     with Progress(quiet=args.quiet) as progress, Interrupt() as interrupt:
         song = pipe.generate(
-            str(lyrics),
-            str(tags),
+            lyrics,
+            tags,
             max_audio_length_ms=settings.max_audio_length_ms,
             temperature=settings.temperature,
             topk=settings.topk,
@@ -141,6 +138,7 @@ def main(args: argparse.Namespace) -> int:
             cancel=interrupt.cancel,
         )
         path = song.save(args.output, overwrite=args.overwrite)
+    path = Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
     if not args.quiet:
         _report(song, path)
     if not song.complete:
@@ -149,14 +147,18 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _text(text: str | None, file: str | None, what: str) -> str | None:
+def _text(text: str | None, file: str | None, what: str, like: dict[str, Any]) -> str:
     from heartlib.pipelines.inputs import looks_like_path, read_text
 
     if file is not None:
         return read_text(Path(file), f"--{what}-file")
     if text is not None and looks_like_path(text):
         raise UsageError(f"--{what} takes the text itself; for the file {text} use --{what}-file")
-    return text
+    if text is not None:
+        return text
+    if what not in like:
+        raise UsageError(f"give --{what} TEXT or --{what}-file FILE (or --like SONG)")
+    return str(like[what])
 
 
 def _read_like(path: str) -> dict[str, Any]:
@@ -243,12 +245,11 @@ def _use_threads(threads: object) -> None:
 def _report(song: "Song", path: Path) -> None:
     from heartlib.cli.progress import peak_memory
 
-    shown = Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
     limit = (
         "" if song.ended or not song.complete else " (the limit; the song did not end by itself)"
     )
     took = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in song.timings.items())
-    print(f"file    {shown}")
+    print(f"file    {path}")
     print(f"length  {song.duration:.1f} s{limit}")
     print(f"seed    {song.seed}")
     print(f"speed   {song.speed:.1f} x real time ({took})")

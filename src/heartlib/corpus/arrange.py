@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from heartlib.corpus.score import Hit, Style
 from heartlib.corpus.styles import CLOSED, CRASH, GENRES, KICK, PATTERNS, RIDE, SNARE
 
-LOUDNESS = {"I": 0.85, "V": 0.9, "C": 1.1, "B": 1.0, "N": 1.05, "O": 0.85, "end": 0.9}
+LOUDNESS = {"I": 1.05, "V": 0.9, "C": 1.1, "B": 1.0, "N": 1.15, "O": 0.95, "end": 0.95}
 FORCE = {"happy": 84, "energetic": 96, "sad": 74, "calm": 68}
 
 
@@ -107,7 +107,9 @@ class Player:
             for at in range(4):
                 self._chord(chord, at + 0.5, 0.4)
         elif pattern == "comp":
-            for at, length in self.rng.choice((((0, 1.4), (1.5, 1), (3, 0.8)), ((0, 1), (2.5, 1.3)))):
+            for at, length in self.rng.choice(
+                (((0, 1.4), (1.5, 1), (3, 0.8)), ((0, 1), (2.5, 1.3)))
+            ):
                 self._chord(chord, at, length)
         elif pattern == "strum":
             strokes = self.rng.choice(((0, 1, 1.5, 2, 3, 3.5), (0, 1, 2, 2.5, 3, 3.5)))

@@ -44,6 +44,8 @@ MARKERS = {
     "O": "Outro",
     "N": "Instrumental",
 }
+PICKUP_BARS = 1
+"""Bars played before the first line of a song without intro, which belong to its first section."""
 TAIL = 1.2
 """Seconds between the last chord's release and the end of the file, at most."""
 
@@ -63,7 +65,8 @@ def compose(seed: int, cast: str = "main") -> Score:
     span = (5, 7) if line_bars == 1 else ((5, 8) if style.tempo_class == "fast" else (6, 9))
     texts = _write(poet, form, span)
     lyrics = "\n\n".join(
-        "\n".join((f"[{MARKERS[item[0]]}]", *lines)) for item, lines in zip(form, texts, strict=True)
+        "\n".join((f"[{MARKERS[item[0]]}]", *lines))
+        for item, lines in zip(form, texts, strict=True)
     )
 
     progressions = {kind: rng.choice(PROGRESSIONS[mode]) for kind in "VCBIN"}
@@ -71,9 +74,10 @@ def compose(seed: int, cast: str = "main") -> Score:
     bars, starts = _bars(rng, form, line_bars, progressions, scale, style.genre)
     singer = Singer(rng, style.voice, scale, beat, line_bars * 4) if style.voice != "none" else None
     words: list[SungWord] = []
-    for item, lines, first in zip(form, texts, starts, strict=True):
+    for number, (item, lines, first) in enumerate(zip(form, texts, starts, strict=True)):
+        pickup = PICKUP_BARS if number == 0 else 0
         for index, line in enumerate(lines):
-            at = first + index * line_bars
+            at = first + pickup + index * line_bars
             chords = [bar.pitch_classes for bar in bars[at : at + line_bars]]
             if singer:
                 words += singer.line(line, item[0], index, len(lines), at * 4, chords)
@@ -104,7 +108,7 @@ def compose(seed: int, cast: str = "main") -> Score:
 
 def _draw_form(rng: random.Random, sung: bool, line_bars: int, beat: float) -> list[str]:
     """A form of 20 to 62 seconds, the shorter of the usual lengths more often."""
-    forms = [form.split() for form in (SUNG_FORMS if sung else PLAYED_FORMS)]
+    forms = [list[str](form.split()) for form in (SUNG_FORMS if sung else PLAYED_FORMS)]
     lengths = [(_count_bars(form, line_bars) + 1) * 4 * beat for form in forms]
     fits = [(f, s) for f, s in zip(forms, lengths, strict=True) if 20 <= s <= 62]
     weights = [1.0 / (1.0 + ((seconds - 32.0) / 7.0) ** 2) for _, seconds in fits]
@@ -151,9 +155,12 @@ def _bars(
     bars: list[Bar] = []
     starts: list[int] = []
     for item in form:
-        starts.append(len(bars))
         count = _section_bars(item, line_bars)
         degrees = progressions[item[0]]
+        starts.append(len(bars))
+        if not bars and item[0] in "VCB":
+            tonic = _bar("I", scale, int(degrees[0]) - 1, sevenths, last=False)
+            bars += [tonic] * PICKUP_BARS
         for index in range(count):
             degree = int(degrees[index % 4]) - 1
             bars.append(_bar(item[0], scale, degree, sevenths, last=index == count - 1))

@@ -1,5 +1,6 @@
 """FluidSynth plays the parts of a score, each as its own stem."""
 
+import ctypes
 import os
 from collections.abc import Sequence
 from functools import cache
@@ -14,6 +15,7 @@ RATE = 48000
 FONT_FOLDERS = ("/usr/share/sounds/sf2", "/usr/share/soundfonts", "/opt/homebrew/share/soundfonts")
 FONT = "FluidR3_GM.sf2"
 DRUM_BANK = 128
+WARNINGS = 2
 
 
 def find_font(path: str | Path | None = None) -> Path:
@@ -30,7 +32,11 @@ def find_font(path: str | Path | None = None) -> Path:
 
 
 class Band:
-    """One synthesiser with its font loaded (half a second, 140 MB); plays stem after stem."""
+    """A sound font in memory (half a second, 140 MB) and a fresh synthesiser for every stem.
+
+    FluidSynth's voices remember the loudness of the note before, so a synthesiser that is used
+    again does not start the same song in the same way. The font is lent to each new one.
+    """
 
     def __init__(self, font: Path) -> None:
         try:
@@ -40,18 +46,34 @@ class Band:
                 f"the corpus needs FluidSynth ({error}): apt install fluidsynth libfluidsynth3, "
                 "pip install 'heartlib[corpus]'"
             ) from error
-        self.synth = fluidsynth.Synth(gain=0.4, samplerate=float(RATE))
-        self.synth.setting("synth.reverb.active", 0)
-        self.synth.setting("synth.chorus.active", 0)
-        self.font = self.synth.sfload(str(font))
-        if self.font < 0:
+        self._new_synth = fluidsynth.Synth
+        self._owner = fluidsynth.Synth()
+        number = self._owner.sfload(str(font))
+        if number < 0:
             raise HeartlibError(f"{font} is not a sound font that FluidSynth reads")
+        self._library = _declare(ctypes.CDLL(fluidsynth.lib))
+        self._font = self._library.fluid_synth_get_sfont_by_id(self._owner.synth, number)
 
     def play(self, hits: Sequence[Hit], program: int, duration: float, drums: bool) -> np.ndarray:
         """A stem, float32 [2, n] at 48 kHz, of `duration` seconds."""
-        self.synth.system_reset()
+        synth = self._new_synth(gain=0.7, samplerate=RATE)
+        synth.setting("synth.reverb.active", 0)
+        synth.setting("synth.chorus.active", 0)
+        font = self._library.fluid_synth_add_sfont(synth.synth, self._font)
+        try:
+            return self._play(synth, font, hits, program, duration, drums)
+        finally:
+            synth.system_reset()
+            synth.get_samples(RATE // 100)
+            self._library.fluid_synth_remove_sfont(synth.synth, self._font)
+            synth.delete()
+
+    @staticmethod
+    def _play(
+        synth, font: int, hits: Sequence[Hit], program: int, duration: float, drums: bool
+    ) -> np.ndarray:
         channel = 9 if drums else 0
-        self.synth.program_select(channel, self.font, DRUM_BANK if drums else 0, program)
+        synth.program_select(channel, font, DRUM_BANK if drums else 0, program)
         events = [(round(hit.start * RATE), 1, hit) for hit in hits]
         events += [(round(hit.end * RATE), 0, hit) for hit in hits]
         events.sort(key=lambda event: (event[0], event[1], event[2].midi))
@@ -61,16 +83,29 @@ class Band:
         for at, on, hit in events:
             at = min(at, length)
             if at > now:
-                chunks.append(self.synth.get_samples(at - now))
+                chunks.append(synth.get_samples(at - now))
                 now = at
             if on:
-                self.synth.noteon(channel, hit.midi, hit.velocity)
+                synth.noteon(channel, hit.midi, hit.velocity)
             else:
-                self.synth.noteoff(channel, hit.midi)
+                synth.noteoff(channel, hit.midi)
         if length > now:
-            chunks.append(self.synth.get_samples(length - now))
+            chunks.append(synth.get_samples(length - now))
         wave = np.concatenate(chunks).reshape(-1, 2).T
         return wave.astype(np.float32) / 32768.0
+
+
+def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
+    """The calls that the Python binding lacks; warnings of fonts that come and go are silenced."""
+    pointer = ctypes.c_void_p
+    library.fluid_synth_get_sfont_by_id.argtypes = (pointer, ctypes.c_int)
+    library.fluid_synth_get_sfont_by_id.restype = pointer
+    for call in (library.fluid_synth_add_sfont, library.fluid_synth_remove_sfont):
+        call.argtypes = (pointer, pointer)
+        call.restype = ctypes.c_int
+    library.fluid_set_log_function.argtypes = (ctypes.c_int, pointer, pointer)
+    library.fluid_set_log_function(WARNINGS, None, None)
+    return library
 
 
 @cache

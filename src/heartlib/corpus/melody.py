@@ -40,7 +40,7 @@ class Singer:
         self.beats = beats
         self.scale = scale
         centre = VOICES[voice].centre
-        self.ladder = [p for p in range(centre - 8, centre + 9) if p % 12 in scale]
+        self.ladder = [p for p in range(centre - 8, centre + 8) if p % 12 in scale]
         self.rhythms: dict[tuple[str, int, int], list[tuple[int, int]]] = {}
         self.contours: dict[tuple[str, int], list[int]] = {}
 

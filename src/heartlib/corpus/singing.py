@@ -11,7 +11,7 @@ import soxr
 
 from heartlib.corpus.espeak import is_vowel
 from heartlib.corpus.score import Note, Score
-from heartlib.corpus.voice_bank import FFT, HOP, RATE, Spoken, VoiceBank, world
+from heartlib.corpus.voice_bank import FFT, HOP, LEVEL, RATE, Spoken, VoiceBank, world
 from heartlib.corpus.voices import TIMBRES, Timbre
 from heartlib.errors import HeartlibError
 
@@ -47,8 +47,9 @@ def sing(score: Score, bank: VoiceBank) -> Vocal:
     frames = round(score.duration / HOP)
     notes = [note for word in score.words for note in word.notes]
     rng = np.random.default_rng(score.seed & 0xFFFFFFFF)
-    envelope, aperiodicity, f0 = _frames(sounds, spoken, frames)
-    f0 = np.where(f0, pitch_curve(notes, frames, rng), 0.0)
+    envelope, aperiodicity, voiced = _frames(sounds, spoken, frames)
+    f0 = np.where(voiced, pitch_curve(notes, frames, rng), 0.0)
+    envelope *= (_evenness(sounds, envelope, f0) * _edges(envelope[:, 0] > SILENCE))[:, None]
     timbre = TIMBRES[score.style.timbre]
     envelope, aperiodicity = _colour(envelope, aperiodicity, bank.voice.shift, timbre)
     wave = world().synthesize(f0, envelope, aperiodicity, RATE, HOP * 1000)
@@ -105,10 +106,12 @@ def pitch_curve(notes: list[Note], frames: int, rng: np.random.Generator) -> np.
     previous_end = -1.0
     for note in notes:
         first, last = round(note.start / HOP), min(round(note.end / HOP), frames)
-        pitch[max(0, first - 8) :] = note.midi
         if note.start - previous_end > 0.1:
-            scoop = np.arange(max(0, first - 16), min(first + 16, frames))
-            pitch[scoop] -= 0.8 * np.linspace(1, 0, len(scoop))
+            pitch[max(0, round(previous_end / HOP)) :] = note.midi
+            scoop = np.arange(max(0, first - 8), min(first + 16, frames))
+            pitch[scoop] -= 0.6 * np.linspace(1, 0, len(scoop))
+        else:
+            pitch[max(0, first - 4) :] = note.midi
         if note.end - note.start > 0.45:
             depth = np.clip((clock[first:last] - note.start - 0.22) / 0.25, 0, 1) * 0.3
             rate = 5.2 + 0.5 * rng.random()
@@ -171,6 +174,39 @@ def _frames(
     flags = np.zeros(frames, bool)
     flags[sung] = voiced[low]
     return whole, rough, flags
+
+
+def _evenness(sounds: list[Sound], envelope: np.ndarray, f0: np.ndarray) -> np.ndarray:
+    """Power factor of each frame [T] that brings quiet vowels nearer to the loud ones.
+
+    What the envelope holds below the sung pitch is never heard, and does not count.
+    """
+    gain = np.zeros(len(envelope))
+    lowest = int(0.8 * np.median(f0[f0 > 0]) / RATE * FFT)
+    power = envelope[:, lowest:].sum(axis=1)
+    begin, level = 0, 0.0
+    for sound in sounds:
+        first, last = round(sound.start / HOP), round(sound.end / HOP)
+        if not is_vowel(sound.symbol) or last <= first:
+            continue
+        gain[begin:first] = level
+        level = LEVEL - 10 * np.log10(power[first:last].mean() + SILENCE)
+        level = float(np.clip(0.75 * level, -5.0, 12.0))
+        gain[first:last] = level
+        begin = last
+    smooth = np.hanning(15)
+    return 10 ** (np.convolve(np.pad(gain, 7), smooth / smooth.sum(), mode="valid") / 10)
+
+
+def _edges(sung: np.ndarray) -> np.ndarray:
+    """Power factor [T] that opens and closes every stretch of singing softly: 10 and 60 ms."""
+    steps = np.diff(np.concatenate([[0], sung.astype(int), [0]]))
+    curve = np.ones(len(sung))
+    for start, end in zip(np.flatnonzero(steps == 1), np.flatnonzero(steps == -1), strict=True):
+        close = min(12, end - start)
+        curve[end - close : end] *= np.cos(np.linspace(0, np.pi / 2, close)) ** 2 + 1e-4
+        curve[start : start + 2] *= 0.3
+    return curve
 
 
 def _warp(clock: np.ndarray, length: int, sound: Sound) -> np.ndarray:

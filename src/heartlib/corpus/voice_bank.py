@@ -21,7 +21,7 @@ HOP = 0.005
 FFT = 1024
 ENVELOPE = 60
 LEVEL = -20.0
-"""The loudest vowel of every word, in dB of mean envelope power over -60 dB: see `_level`."""
+"""Power of the loudest vowel of every word, in dB: the envelope summed over its bins."""
 
 _UNVOICED = {"p", "t", "k", "f", "T", "s", "S", "tS", "h", "?", "x", "C"}
 

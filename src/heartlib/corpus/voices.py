@@ -24,16 +24,16 @@ class Timbre:
 VOICES = {
     voice.name: voice
     for voice in (
-        Voice("clara", "en-us+f3", 1.04, 67),
-        Voice("ada", "en-us+f2", 1.06, 65),
-        Voice("annie", "en-us+Annie", 1.02, 69),
-        Voice("tom", "en-us+m3", 0.98, 55),
-        Voice("otto", "en-us+m1", 1.0, 53),
-        Voice("michael", "en-us+michael", 0.97, 57),
-        Voice("linda", "en-us+linda", 1.05, 66),
-        Voice("steph", "en-us+steph", 1.0, 68),
-        Voice("andy", "en-us+m7", 1.0, 54),
-        Voice("adam", "en-us+m4", 0.98, 56),
+        Voice("clara", "en-us+f3", 1.04, 63),
+        Voice("ada", "en-us+f2", 1.06, 62),
+        Voice("annie", "en-us+Annie", 1.02, 65),
+        Voice("tom", "en-us+m3", 0.98, 54),
+        Voice("otto", "en-us+m1", 1.0, 52),
+        Voice("michael", "en-us+michael", 0.97, 55),
+        Voice("linda", "en-us+linda", 1.05, 63),
+        Voice("steph", "en-us+steph", 1.0, 64),
+        Voice("andy", "en-us+m7", 1.0, 53),
+        Voice("adam", "en-us+m4", 0.98, 55),
     )
 }
 

@@ -128,7 +128,11 @@ class Poet:
                 words = [self._word(item) for item in template[:-1]] + [self.rng.choice(ends)]
             line = " ".join(_articles(words))
             repeats = len(set(words)) < len(words) and "{adj} {noun} {adj}" in " ".join(template)
-            if shortest <= line_syllables(line) <= longest and line not in self.seen and not repeats:
+            if (
+                shortest <= line_syllables(line) <= longest
+                and line not in self.seen
+                and not repeats
+            ):
                 return line
         return ""
 

@@ -111,10 +111,12 @@ def frame_step(model: HeartMuLa, x: Tensor, state: FrameState, settings: Samplin
     return Frame(torch.cat(codes), torch.stack(all_logits))
 
 
-def _check_request(model: HeartMuLa, prompt: Prompt, max_frames: int) -> None:
+def _check_request(model: HeartMuLa, prompt: Prompt, max_frames: int, seed: int) -> None:
     codebooks, limit = model.config.audio_num_codebooks, model.config.backbone.max_seq_len
     if max_frames < 1:
         raise UsageError(f"{max_frames} frames are not allowed: at least 1 (80 ms)")
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"seed {seed} is not allowed: a whole number from 0 to 2^63 - 1")
     if prompt.tokens.ndim != 2 or prompt.tokens.shape[1] != codebooks + 1:
         raise UsageError(
             f"prompt tokens have shape {list(prompt.tokens.shape)}, not [S, {codebooks + 1}]"
@@ -147,7 +149,7 @@ def generate_frames(
     model's positions; `HeartlibError` if the song ends before its first frame.
     """
     settings = SamplingSettings(cfg_scale, temperature, topk, audio_eos_id)
-    _check_request(model, prompt, max_frames)
+    _check_request(model, prompt, max_frames, seed)
     return _frames(model, prompt, settings, max_frames, seed)
 
 

@@ -24,7 +24,7 @@ def text_or_file(value: object, what: str) -> str:
         raise UsageError(f"{what} must be text or a path, not {type(value).__name__}")
     if "\n" in value or "\0" in value:
         return value
-    path = Path(value.strip()).expanduser()
+    path = Path(os.path.expanduser(value.strip()))
     try:
         is_file = path.is_file()
     except OSError:  # a line too long to be a file's name
@@ -48,7 +48,7 @@ def looks_like_path(value: str) -> bool:
 
 def read_text(path: Path, what: str) -> str:
     """A UTF-8 text file; UsageError where it is missing or not text."""
-    path = path.expanduser()
+    path = Path(os.path.expanduser(path))
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

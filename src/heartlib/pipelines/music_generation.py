@@ -67,6 +67,8 @@ class HeartMuLaGenPipeline:
             paths.gen_config.parent, GenConfig, paths.gen_config.name
         )
         self.tokenizer = _read_tokenizer(paths.tokenizer)
+        self.mula_bytes = weights_bytes(paths.mula, placement.mula_dtype)
+        self.codec_bytes = weights_bytes(paths.codec, placement.codec_dtype)
         self.mula: HeartMuLa | None = None
         self.codec: HeartCodec | None = None
 
@@ -94,6 +96,7 @@ class HeartMuLaGenPipeline:
     def load(self) -> None:
         """Load both models now; the codec waits where the two do not fit on one device."""
         with _memory_errors():
+            self._check_memory()
             self._load_mula()
             if not self.placement.shared or not self._short_of_memory():
                 self._load_codec()
@@ -177,13 +180,16 @@ class HeartMuLaGenPipeline:
         with _memory_errors():
             with _timed(timings, "loading"):
                 model_hash = self.model_hash
+                self._check_memory()
+                if not self.lazy_load:
+                    self.load()
                 mula = self._load_mula()
             with _timed(timings, "singing"):
                 codes = self._sing(mula, prompt, frames, settings, progress, cancel)
             complete = cancel is None or not cancel.is_set()
             del mula
             with _timed(timings, "loading"):
-                if self.placement.shared and (self.lazy_load or self._short_of_memory()):
+                if self.lazy_load or (self.placement.shared and self._short_of_memory()):
                     self._free("mula")
                 codec = self._load_codec()
             with _timed(timings, "decoding"):
@@ -248,35 +254,35 @@ class HeartMuLaGenPipeline:
             raise Cancelled("cancelled before anything was sung")
         return codes
 
+    def _check_memory(self) -> None:
+        """Each model alone must fit, or the song could be sung and not decoded."""
+        place = self.placement
+        if self.mula is None and self.codec is None:
+            check_fits(self.paths.name, self.mula_bytes, place.mula_device, place.mula_dtype)
+            check_fits("HeartCodec", self.codec_bytes, place.codec_device, place.codec_dtype)
+
     def _load_mula(self) -> HeartMuLa:
         if self.mula is None:
-            place = self.placement
-            need = weights_bytes(self.paths.mula, place.mula_dtype)
-            if self.codec is not None and place.shared:
-                free = free_bytes(place.mula_device)
-                if free is not None and need > free:
+            device, dtype = self.placement.mula_device, self.placement.mula_dtype
+            if self.codec is not None and self.placement.shared:
+                free = free_bytes(device)
+                if free is not None and self.mula_bytes > free:
                     self._free("codec")
-            check_fits(self.paths.name, need, place.mula_device, place.mula_dtype)
-            self.mula = HeartMuLa.from_pretrained(
-                self.paths.mula, device=place.mula_device, dtype=place.mula_dtype
-            )
+            check_fits(self.paths.name, self.mula_bytes, device, dtype)
+            self.mula = HeartMuLa.from_pretrained(self.paths.mula, device=device, dtype=dtype)
         return self.mula
 
     def _load_codec(self) -> HeartCodec:
         if self.codec is None:
-            place = self.placement
-            need = weights_bytes(self.paths.codec, place.codec_dtype)
-            check_fits("HeartCodec", need, place.codec_device, place.codec_dtype)
-            self.codec = HeartCodec.from_pretrained(
-                self.paths.codec, device=place.codec_device, dtype=place.codec_dtype
-            )
+            device, dtype = self.placement.codec_device, self.placement.codec_dtype
+            check_fits("HeartCodec", self.codec_bytes, device, dtype)
+            self.codec = HeartCodec.from_pretrained(self.paths.codec, device=device, dtype=dtype)
         return self.codec
 
     def _short_of_memory(self) -> bool:
         """Whether the codec, with half its weights again (1 GiB at least) to work in, has no room."""
-        weights = weights_bytes(self.paths.codec, self.placement.codec_dtype)
         free = free_bytes(self.placement.codec_device)
-        room = max(weights // 2, 2**30) + (weights if self.codec is None else 0)
+        room = max(self.codec_bytes // 2, 2**30) + (self.codec_bytes if self.codec is None else 0)
         return free is not None and free < room
 
     def _free(self, name: str) -> None:

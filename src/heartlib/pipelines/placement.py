@@ -1,5 +1,6 @@
 """Where the models run and in which precision, and whether they fit there."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from typing import TypeVar
 
 import torch
 
-from heartlib.errors import CheckpointError, HeartlibError, UsageError
+from heartlib.checkpoints import _header, weight_files
+from heartlib.errors import HeartlibError, UsageError
 
 Device = str | torch.device | None
 Dtype = str | torch.dtype | None
@@ -129,28 +131,12 @@ def _cuda() -> bool:
 
 
 def weights_bytes(folder: Path, dtype: torch.dtype) -> int:
-    """Memory that a model's weights take at `dtype`, read from the headers of their files."""
-    from safetensors import SafetensorError, safe_open
+    """Memory that a model's weights take at `dtype`, in bytes, from their files' headers.
 
-    from heartlib.checkpoints import weight_files
-
-    numbers = 0
-    for file in weight_files(folder):
-        try:
-            with safe_open(file, framework="pt") as handle:
-                names = handle.keys()
-                for name in names:
-                    numbers += _product(handle.get_slice(name).get_shape())
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{file} is damaged: {error}") from error
-    return numbers * dtype.itemsize
-
-
-def _product(shape: list[int]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
+    Raises CheckpointError where a file is missing or cut short.
+    """
+    entries = (entry for file in weight_files(folder) for entry in _header(file).values())
+    return sum(math.prod(entry["shape"]) for entry in entries) * dtype.itemsize
 
 
 def free_bytes(device: torch.device) -> int | None:

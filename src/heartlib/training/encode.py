@@ -7,14 +7,13 @@ import argparse
 import json
 from pathlib import Path
 
-import soundfile
 import torch
 from safetensors.torch import load_file, save_file
-from tqdm import tqdm
 
 from heartlib import checkpoints
 from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderConfig
 from heartlib.heartcodec.models.residual_vq import ResidualVQ
+from heartlib.training.corpus_audio import read_songs
 
 
 def load_encoder(folder: Path, device: torch.device) -> MelEncoder:
@@ -52,14 +51,15 @@ def main() -> None:
     encoder = load_encoder(arguments.rvq / "HeartCodec-oss-encoder", device)
     vq = load_codebooks(arguments.rvq / "vq_embed.safetensors", encoder.config.dim, device)
     lines, codes, offset = [], [], 0
-    for text in tqdm((arguments.data / "songs.jsonl").read_text(encoding="utf-8").splitlines()):
-        song = json.loads(text)
-        path = next((arguments.data / "audio").glob(f"{song['id']}.*"))
-        wave = soundfile.read(path, dtype="float32", always_2d=True)[0].T
-        codes.append(encode_song(encoder, vq, torch.from_numpy(wave.copy()).to(device)).cpu())
+    text = (arguments.data / "songs.jsonl").read_text(encoding="utf-8")
+    songs = {song["id"]: song for song in map(json.loads, text.splitlines())}
+    rate = encoder.config.sample_rate
+    for name, wave in read_songs(arguments.data, list(songs), rate, "codes"):
+        codes.append(encode_song(encoder, vq, wave.to(device)).cpu())
         frames = codes[-1].shape[1]
         lines.append(
-            {k: song[k] for k in ("id", "tags", "lyrics")} | {"offset": offset, "frames": frames}
+            {k: songs[name][k] for k in ("id", "tags", "lyrics")}
+            | {"offset": offset, "frames": frames}
         )
         offset += frames
     arguments.out.mkdir(parents=True, exist_ok=True)

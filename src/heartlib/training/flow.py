@@ -14,7 +14,6 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from heartlib import checkpoints
 from heartlib.errors import HeartlibError
@@ -28,9 +27,9 @@ from heartlib.heartcodec.modeling_heartcodec import (
 from heartlib.heartcodec.models.flow_matching import SIGMA_MIN, FlowMatching
 from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderConfig
 from heartlib.heartcodec.models.sq_codec import SQCodec, SQCodecConfig
+from heartlib.training.corpus_audio import read_songs, song_ids, split
 from heartlib.training.encode import encode_song, load_encoder
 from heartlib.training.loop import EMA, Clock, Log, learning_rate, set_learning_rate
-from heartlib.training.rvq import split
 from heartlib.training.state import load_state, save_state
 
 
@@ -72,11 +71,9 @@ class Pairs:
     @classmethod
     def load(cls, folder: Path, ids: list[str], encoder: MelEncoder, codec: HeartCodec) -> "Pairs":
         codes, latents, device = [], [], codec.device
-        for song in tqdm(ids, desc="codes and latents", unit="song", leave=False):
-            path = next((folder / "audio").glob(f"{song}.*"))
-            wave = torch.from_numpy(soundfile.read(path, dtype="float32", always_2d=True)[0].T).to(
-                device
-            )
+        rate = codec.config.sample_rate
+        for _, wave in read_songs(folder, ids, rate, "codes and latents"):
+            wave = wave.to(device)
             codes.append(encode_song(encoder, codec.flow_matching.vq_embed, wave))
             latents.append(encode_latents(codec.scalar_model, wave, codes[-1].shape[1]))
         return cls(torch.cat(codes, 1), torch.cat(latents))
@@ -182,7 +179,7 @@ def train(
     codec = build_codec(rvq, sq, recipe, device)
     flow = codec.flow_matching
     encoder = load_encoder(rvq / "HeartCodec-oss-encoder", device)
-    train_ids, held_ids = split(data, recipe.held_out)
+    train_ids, held_ids = split(song_ids(data), recipe.held_out)
     songs = Pairs.load(data, train_ids, encoder, codec)
     held = Pairs.load(data, held_ids, encoder, codec)
     learned = nn.ModuleDict(
@@ -199,11 +196,13 @@ def train(
         done = extra["minutes"]
     weights = sum(p.numel() for p in learned.parameters())
     log(songs=len(train_ids), frames=songs.codes.shape[1], parameters=weights)
+    for name, part in (("training", songs), ("held-out", held)):
+        if part.codes.shape[1] <= WINDOW_FRAMES:
+            raise HeartlibError(
+                f"the {name} songs of {data} last {part.codes.shape[1]} frames together; "
+                f"give more than {WINDOW_FRAMES}"
+            )
     last = songs.codes.shape[1] - WINDOW_FRAMES
-    if last < 1:
-        raise HeartlibError(
-            f"{data} holds {last + WINDOW_FRAMES} frames; give more than {WINDOW_FRAMES}"
-        )
     report = done + 0.5
     with Clock(recipe.minutes, lot, done) as clock:
         while not clock.over:

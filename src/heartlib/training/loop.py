@@ -94,7 +94,7 @@ class Log:
 
     def __call__(self, **figures: Any) -> None:
         plain = {
-            k: round(float(v), 5) if isinstance(v, Tensor | float) else v
+            k: round(v.item() if isinstance(v, Tensor) else v, 5) if isinstance(v, Tensor | float) else v
             for k, v in figures.items()
         }
         with open(self.path, "a", encoding="utf-8") as handle:

@@ -12,12 +12,10 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import soundfile
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from heartlib.errors import HeartlibError
 from heartlib.heartcodec.configuration_heartcodec import LATENTS_PER_FRAME
@@ -29,6 +27,7 @@ from heartlib.heartcodec.models.query_transformer import (
 )
 from heartlib.heartcodec.models.residual_vq import ResidualVQ
 from heartlib.training.alignment import PITCHES, inventory, phoneme_frames, pitch_frames, read_truth
+from heartlib.training.corpus_audio import read_songs, song_ids, split
 from heartlib.training.loop import EMA, Clock, Log, learning_rate, set_learning_rate
 from heartlib.training.state import load_state, save_state
 
@@ -50,7 +49,7 @@ class RVQRecipe:
     decay: float = 0.98
     dead_below: float = 0.5  # codes used less than this a step, on average, are drawn anew
     commitment: float = 0.25
-    alignment: float = 0.1
+    alignment: float = 0.2
     level_dropout: float = 0.5
     ema_decay: float = 0.999
     held_out: int = 16  # one song in so many
@@ -71,12 +70,8 @@ class Songs:
         cls, folder: Path, ids: list[str], symbols: list[str], log_mel: LogMel, device: torch.device
     ) -> "Songs":
         mels, phonemes, pitches = [], [], []
-        for song in tqdm(ids, desc="mel", unit="song", leave=False):
-            path = next((folder / "audio").glob(f"{song}.*"))
-            wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-            if rate != log_mel.config.sample_rate:
-                raise HeartlibError(f"{path} is at {rate} Hz, not {log_mel.config.sample_rate}")
-            mel = log_mel(torch.from_numpy(wave.T)[None].to(device))[0]  # [2·n_mels, m]
+        for song, wave in read_songs(folder, ids, log_mel.config.sample_rate, "mel"):
+            mel = log_mel(wave[None].to(device))[0]  # [2·n_mels, m]
             mels.append(mel.T.to(torch.float16))
             latents, truth = mel.shape[1] // MEL_PER_LATENT, read_truth(folder, song)
             phonemes.append(torch.from_numpy(phoneme_frames(truth, symbols, latents)))
@@ -213,20 +208,13 @@ def evaluate(model: Tokenizer, songs: Songs, recipe: RVQRecipe) -> dict[str, flo
     return {k: float(torch.stack([r[k].float() for r in rows]).mean()) for k in rows[0]}
 
 
-def split(folder: Path, held_out: int) -> tuple[list[str], list[str]]:
-    """Song ids for training and held out: every `held_out`-th line of songs.jsonl."""
-    lines = (folder / "songs.jsonl").read_text(encoding="utf-8").splitlines()
-    ids = [json.loads(line)["id"] for line in lines]
-    return [s for i, s in enumerate(ids) if i % held_out], ids[::held_out]
-
-
 def train(
     data: Path, out: Path, recipe: RVQRecipe, encoder: MelEncoderConfig, lot: float | None
 ) -> None:
     """Train until the schedule or the lot ends; resumes from `out/state` where there is one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
-    train_ids, held_ids = split(data, recipe.held_out)
+    train_ids, held_ids = split(song_ids(data), recipe.held_out)
     symbols = inventory([read_truth(data, song) for song in train_ids])
     log_mel = LogMel(encoder).to(device)
     songs = Songs.load(data, train_ids, symbols, log_mel, device)

@@ -31,8 +31,8 @@ class MelEncoderConfig:
     n_mels: int = 128
     f_min: float = 30.0
     f_max: float = 16_000.0
-    mel_mean: float = -5.0
-    mel_std: float = 4.0
+    mel_mean: float = 1.5
+    mel_std: float = 3.2
     width: int = 192
     num_heads: int = 4
     num_layers: int = 3
@@ -86,7 +86,7 @@ class LogMel(nn.Module):
             return_complex=True,
         )
         mel = self.filters @ spectrum.abs().square()
-        log = torch.log(mel + 1e-6)
+        log = torch.log(mel + 1e-3)
         return ((log - c.mel_mean) / c.mel_std).unflatten(0, (-1, CHANNELS)).flatten(1, 2)
 
 

@@ -90,9 +90,10 @@ class SQCodecConfig:
     def from_dict(cls, values: dict[str, Any]) -> "SQCodecConfig":
         """Read config.json's values; keys of other parts of HeartCodec are ignored."""
         known = {f.name for f in fields(cls)}
-        return cls(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
-        )
+        chosen: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known
+        }
+        return cls(**chosen)
 
     def to_dict(self) -> dict[str, Any]:
         """The values as they are written to config.json."""

@@ -1,0 +1,48 @@
+"""Put trained parts together as one checkpoint folder, int8 on disk.
+
+    python -m heartlib.training.assemble --codec runs/flow/HeartCodec-oss \\
+        --encoder runs/rvq/HeartCodec-oss-encoder --lm runs/lm --out src/heartlib/nano
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import torch
+
+from heartlib import checkpoints
+from heartlib.heartcodec import HeartCodec, HeartCodecConfig
+from heartlib.heartmula import HeartMuLa
+
+
+def load_for_saving(folder: Path) -> HeartCodec:
+    """A codec as trained: its weight norm not folded."""
+    with torch.device("meta"):
+        codec = HeartCodec(checkpoints.read_config(folder, HeartCodecConfig))
+    checkpoints.load_weights(codec, folder, device="cpu", dtype=torch.float32)
+    return codec
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("codec", "encoder", "lm", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--dtype", choices=("int8", "bfloat16", "float32"), default="int8")
+    arguments = parser.parse_args()
+    dtype = getattr(torch, arguments.dtype)
+    codec = load_for_saving(arguments.codec)
+    checkpoints.save_pretrained(codec, arguments.out / "HeartCodec-oss", dtype=dtype)
+    mula = HeartMuLa.from_pretrained(arguments.lm / "HeartMuLa-oss-nano")
+    checkpoints.save_pretrained(mula, arguments.out / "HeartMuLa-oss-nano", dtype=dtype)
+    encoder = arguments.out / "HeartCodec-oss-encoder"
+    shutil.copytree(arguments.encoder, encoder, dirs_exist_ok=True)
+    for name in ("tokenizer.json", "gen_config.json"):
+        shutil.copyfile(arguments.lm / name, arguments.out / name)
+    total = sum(p.stat().st_size for p in arguments.out.rglob("*") if p.is_file())
+    print(f"{arguments.out}: {total / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

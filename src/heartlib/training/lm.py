@@ -1,0 +1,394 @@
+"""Trains HeartMuLa-nano from a Codes folder, in lots of minutes that resume exactly.
+
+`python -m heartlib.training.lm --data CODES_DIR --tokenizer tokenizer.json --out DIR --minutes 8`
+
+Loss (arXiv 2601.10547): λ₀·L₀ + mean over the other codebooks of λₖ·Lₖ. The prompt and the padding
+are not predicted; every song ends with a frame of audio_eos_id in all codebooks.
+Writes DIR/HeartMuLa-oss-nano, DIR/gen_config.json, DIR/tokenizer.json, DIR/log.jsonl, DIR/state.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from heartlib.errors import UsageError
+from heartlib.heartmula import GenConfig, HeartMuLa, HeartMuLaConfig, StackConfig
+from heartlib.training.lm_data import Batch, Collator, Song, plan_epoch, read_songs
+from heartlib.training.loop import EMA, Clock, Log, learning_rate, set_learning_rate
+from heartlib.training.state import has_state, load_state, save_state
+from heartlib.training.tokenizer import BOS_ID, EOS_ID
+
+VALIDATION_POSITIONS = 32768
+MAX_ROWS = 65535  # of attention on CUDA: the depth decoder has a row for each frame
+
+
+@dataclass(frozen=True)
+class LMRecipe:
+    """Every setting of a run; the defaults train HeartMuLa-nano."""
+
+    layers: int = 6
+    heads: int = 6
+    kv_heads: int = 3
+    width: int = 384
+    feed_forward: int = 1024
+    positions: int = 2048
+    depth_layers: int = 2
+    depth_heads: int = 4
+    depth_kv_heads: int = 2
+    depth_width: int = 256
+    depth_feed_forward: int = 768
+    codebooks: int = 8
+    codebook_size: int = 1024
+    muq_dim: int = 512
+
+    minutes: float = 8.0  # of the whole schedule
+    lot_minutes: float = 0.0  # of this run; 0: to the end of the schedule
+    steps: int = 0  # 0: minutes decide; else the schedule has this many steps
+    lot_steps: int = 0  # of this run, when steps decide; 0: to the end of the schedule
+    batch_positions: int = 32768
+    learning_rate: float = 1.5e-3
+    warm_up: float = 0.03
+    weight_decay: float = 0.05
+    beta2: float = 0.95
+    clip: float = 1.0
+    dropout: float = 0.1
+    ema_decay: float = 0.998
+    lambda0: float = 1.0
+    lambda_k: tuple[float, ...] = (1.0,)  # one for all, or one for each codebook from 1
+    condition_dropout: float = 0.1
+    tag_dropout: float = 0.05
+    depth_share: float = 0.5  # share of the frames that the depth decoder learns from in a step
+    holdout: int = 64
+    validate_every: int = 500
+    log_every: int = 50
+    save_minutes: float = 3.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.lambda_k) not in (1, self.codebooks - 1):
+            raise UsageError(f"lambda_k takes 1 or {self.codebooks - 1} numbers")
+        for name in ("dropout", "condition_dropout", "tag_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UsageError(f"{name} must be at least 0 and below 1")
+        if not 0 < self.depth_share <= 1:
+            raise UsageError("depth_share must be above 0 and at most 1")
+        if self.batch_positions * self.depth_share > MAX_ROWS:
+            raise UsageError(f"batch_positions · depth_share must be at most {MAX_ROWS}")
+        if self.minutes <= 0 and self.steps < 1:
+            raise UsageError("minutes must be above 0, or steps at least 1")
+
+    @property
+    def gen_config(self) -> GenConfig:
+        # As published: one code behind the codec's is never used, the one after ends the song.
+        return GenConfig(BOS_ID, EOS_ID, audio_eos_id=self.codebook_size + 1, empty_id=0)
+
+    def model_config(self, text_vocab_size: int) -> HeartMuLaConfig:
+        """The architecture for a tokenizer of this size."""
+        backbone = (self.layers, self.heads, self.kv_heads, self.width, self.feed_forward)
+        depth = (self.depth_layers, self.depth_heads, self.depth_kv_heads, self.depth_width)
+        return HeartMuLaConfig(
+            backbone_flavor="nano",
+            decoder_flavor="nano",
+            text_vocab_size=text_vocab_size,
+            audio_vocab_size=self.codebook_size + 5,
+            audio_num_codebooks=self.codebooks,
+            muq_dim=self.muq_dim,
+            backbone_config=StackConfig(*backbone, self.positions),
+            decoder_config=StackConfig(*depth, self.depth_feed_forward, 2 * self.codebooks),
+        )
+
+
+def initialise(model: HeartMuLa, dropout: float) -> None:
+    """Normal weights of deviation 0.02, smaller where a block adds to its input; sets dropout."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("scale"):
+            nn.init.ones_(parameter)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        else:
+            stack = model.backbone if name.startswith("backbone") else model.decoder
+            residual = name.endswith(("output_proj.weight", "w2.weight"))
+            shrink = (2 * stack.config.num_layers) ** -0.5 if residual else 1.0
+            nn.init.normal_(parameter, std=0.02 * shrink)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = dropout
+
+
+def parameter_groups(model: HeartMuLa, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; norms, biases and embeddings do not."""
+    plain = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
+    matrices = [p for n, p in model.named_parameters() if p.ndim >= 2 and "embedding" not in n]
+    return [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+
+
+def run(model: Callable[..., tuple[Tensor, Tensor]], batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits [N, V] of codebook 0 and [K−1, M, V] of the others for a batch."""
+    return model(
+        batch.tokens,
+        batch.mask,
+        style=None,
+        style_at=batch.style_at,
+        unconditional=batch.unconditional,
+        at=batch.at,
+        depth_at=batch.at[batch.depth],
+        depth_codes=batch.frames[batch.depth],
+    )
+
+
+def losses(first: Tensor, others: Tensor, batch: Batch) -> Tensor:
+    """Mean cross-entropy of each codebook: [K]."""
+    targets = batch.frames[batch.depth].T[1:]  # [K−1, M]
+    rest = F.cross_entropy(others.flatten(0, 1), targets.flatten(), reduction="none")
+    return torch.cat(
+        (F.cross_entropy(first, batch.frames[:, 0])[None], rest.view_as(targets).mean(1))
+    )
+
+
+def autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """bfloat16 arithmetic on CUDA (the weights stay float32), plain float32 elsewhere."""
+    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+
+@torch.no_grad()
+def validate(model: HeartMuLa, songs: Sequence[Song], collate: Collator) -> dict[str, list[float]]:
+    """Loss and teacher-forced accuracy of each codebook on held-out songs, conditions kept."""
+    model.eval()
+    totals, count = torch.zeros(2, model.config.audio_num_codebooks, device=model.device), 0
+    rng = np.random.default_rng(0)
+    for chosen in plan_epoch(songs, VALIDATION_POSITIONS, rng):
+        batch = collate([songs[i] for i in chosen], rng).to(model.device)
+        with autocast(model.device):
+            first, others = run(model, batch)
+            loss = losses(first, others, batch)
+        right = others.argmax(-1) == batch.frames[batch.depth].T[1:]
+        right0 = (first.argmax(-1) == batch.frames[:, 0]).float().mean()
+        accuracy = torch.cat((right0[None], right.float().mean(1)))
+        totals += torch.stack((loss.float(), accuracy)) * len(batch.at)
+        count += len(batch.at)
+    loss, accuracy = (totals / count).tolist()
+    model.train()
+    return {"loss": [round(x, 4) for x in loss], "accuracy": [round(x, 4) for x in accuracy]}
+
+
+def split(songs: list[Song], recipe: LMRecipe) -> tuple[list[Song], list[Song]]:
+    """Songs to learn from and songs held out; those beyond the model's positions are left out."""
+    fit = [song for song in songs if song.positions <= recipe.positions]
+    if len(fit) < len(songs):
+        print(f"{len(songs) - len(fit)} songs are longer than {recipe.positions} positions")
+    if len(fit) <= recipe.holdout:
+        raise UsageError(f"{len(fit)} usable songs are too few for holdout {recipe.holdout}")
+    order = np.random.default_rng(recipe.seed).permutation(len(fit))
+    cut = len(fit) - recipe.holdout
+    return [fit[i] for i in order[:cut]], [fit[i] for i in order[cut:]]
+
+
+class Trainer:
+    """A model in training: its weights, their running mean, the optimiser, and where it stands."""
+
+    def __init__(
+        self, recipe: LMRecipe, text_vocab_size: int, device: torch.device, compiled: bool
+    ) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.device = recipe, device
+        self.model = HeartMuLa(recipe.model_config(text_vocab_size))
+        initialise(self.model, recipe.dropout)
+        self.model.to(device).train()
+        self.forward: Callable[..., tuple[Tensor, Tensor]] = (
+            torch.compile(self.model, dynamic=True) if compiled else self.model
+        )
+        self.ema = EMA(self.model, recipe.ema_decay)
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.model, recipe.weight_decay),
+            lr=recipe.learning_rate,
+            betas=(0.9, recipe.beta2),
+            fused=device.type == "cuda",
+        )
+        rest = torch.tensor(recipe.lambda_k).expand(recipe.codebooks - 1)
+        weights = torch.cat((torch.tensor([recipe.lambda0]), rest / (recipe.codebooks - 1)))
+        self.weights = weights.to(device)  # [K]
+        self.step, self.epoch, self.index, self.minutes = 0, 0, 0, 0.0
+
+    def update(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
+        """One step; returns each codebook's loss [K] and the gradient's norm, on the device."""
+        set_learning_rate(self.optimizer, rate)
+        with autocast(self.device):
+            loss = losses(*run(self.forward, batch), batch)
+        (loss * self.weights).sum().backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.ema.update(self.model)
+        self.step, self.index = self.step + 1, self.index + 1
+        return loss.detach(), norm
+
+    def save(self, folder: Path, minutes: float) -> None:
+        """Writes everything that an exact resume needs."""
+        save_state(
+            folder,
+            step=self.step,
+            modules={"model": self.model, "ema": self.ema},
+            optimizers={"adamw": self.optimizer},
+            extra={"epoch": self.epoch, "index": self.index, "minutes": minutes},
+        )
+
+    def restore(self, folder: Path) -> None:
+        """Goes on from what `save` wrote."""
+        modules: dict[str, nn.Module] = {"model": self.model, "ema": self.ema}
+        self.step, extra = load_state(folder, modules, {"adamw": self.optimizer})
+        self.epoch, self.index = extra["epoch"], extra["index"]
+        self.minutes = extra["minutes"]
+
+
+class Meter:
+    """Means over the steps since the last report; only a report waits for the device."""
+
+    def __init__(self, codebooks: int, device: torch.device) -> None:
+        self.total = torch.zeros(codebooks, device=device)
+        self.restart()
+
+    def restart(self) -> None:
+        self.total.zero_()
+        self.steps, self.frames, self.start = 0, 0, time.monotonic()
+
+    def add(self, loss: Tensor, frames: int) -> None:
+        self.total += loss
+        self.steps, self.frames = self.steps + 1, self.frames + frames
+
+    def report(self) -> dict[str, float]:
+        """Mean losses and frames a second; then starts anew."""
+        mean = (self.total / self.steps).tolist()
+        speed = self.frames / (time.monotonic() - self.start)
+        self.restart()
+        rest = sum(mean[1:]) / len(mean[1:])
+        return {"loss0": mean[0], "loss_rest": rest, "frames_per_s": round(speed)}
+
+
+def train(
+    recipe: LMRecipe,
+    data: Path,
+    tokenizer_file: Path,
+    out: Path,
+    *,
+    device: torch.device,
+    save_dtype: torch.dtype = torch.float32,
+    compiled: bool = False,
+) -> HeartMuLa:
+    """Runs one lot, from out/state if that exists; returns the averaged model, as it is saved."""
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    songs = read_songs(data, tokenizer, recipe.gen_config, recipe.codebooks)
+    learn, held_out = split(songs, recipe)
+    collate = Collator(
+        tokenizer,
+        recipe.gen_config,
+        condition_dropout=recipe.condition_dropout,
+        tag_dropout=recipe.tag_dropout,
+        depth_share=recipe.depth_share,
+    )
+    exact = Collator(
+        tokenizer, recipe.gen_config, condition_dropout=0.0, tag_dropout=0.0, depth_share=1.0
+    )
+    trainer = Trainer(recipe, tokenizer.get_vocab_size(), device, compiled)
+    model, state = trainer.model, out / "state"
+    if has_state(state):
+        trainer.restore(state)
+    log, meter = Log(out), Meter(recipe.codebooks, device)
+    log(
+        songs=len(learn),
+        held_out=len(held_out),
+        frames=sum(len(song.frames) for song in learn),
+        parameters=sum(p.numel() for p in model.parameters()),
+        step=trainer.step,
+    )
+
+    def report_validation(**more: Any) -> None:
+        if held_out:
+            log(step=trainer.step, **more, **validate(model, held_out, exact))
+
+    def plan() -> list[np.ndarray]:
+        rng = np.random.default_rng([recipe.seed, 1, trainer.epoch])
+        return plan_epoch(learn, recipe.batch_positions, rng)
+
+    batches = plan()
+    last = min(recipe.steps, trainer.step + (recipe.lot_steps or recipe.steps))
+    with Clock(recipe.minutes, recipe.lot_minutes or None, trainer.minutes) as clock:
+        saved_at = clock.minutes
+        while not clock.interrupted and (trainer.step < last if recipe.steps else not clock.over):
+            if trainer.index == len(batches):
+                trainer.epoch, trainer.index = trainer.epoch + 1, 0
+                batches = plan()
+            fraction = trainer.step / recipe.steps if recipe.steps else clock.fraction
+            rate = learning_rate(fraction, recipe.learning_rate, recipe.warm_up)
+            rng = np.random.default_rng([recipe.seed, 2, trainer.step])
+            torch.manual_seed(int(rng.integers(2**31)))  # dropout: a resumed run draws the same
+            batch = collate([learn[i] for i in batches[trainer.index]], rng).to(device)
+            loss, norm = trainer.update(batch, rate)
+            meter.add(loss, len(batch.at))
+            if trainer.step % recipe.log_every == 0:
+                where = {"step": trainer.step, "minutes": clock.minutes, "epoch": trainer.epoch}
+                log(**where, **meter.report(), norm=norm, rate=rate)
+            if trainer.step % recipe.validate_every == 0:
+                report_validation()
+                meter.restart()
+            if clock.minutes - saved_at > recipe.save_minutes:
+                trainer.save(state, clock.minutes)
+                saved_at = clock.minutes
+        trainer.save(state, clock.minutes)
+    trainer.ema.copy_to(model)
+    report_validation(averaged=True)
+    model.save_pretrained(out / "HeartMuLa-oss-nano", dtype=save_dtype)
+    text = json.dumps(recipe.gen_config.to_dict(), indent=1) + "\n"
+    (out / "gen_config.json").write_text(text, encoding="utf-8")
+    if tokenizer_file.resolve() != (out / "tokenizer.json").resolve():
+        shutil.copyfile(tokenizer_file, out / "tokenizer.json")
+    return model.eval()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line of the recipe: a flag for every field of `LMRecipe`."""
+    parser = argparse.ArgumentParser(description="Train HeartMuLa-nano from a Codes folder.")
+    parser.add_argument("--data", type=Path, required=True, help="the Codes folder")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
+    parser.add_argument("--out", type=Path, required=True, help="where state and model are written")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--save-dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--compile", action="store_true", help="use torch.compile")
+    for field in fields(LMRecipe):
+        flag = f"--{field.name.replace('_', '-')}"
+        if isinstance(field.default, tuple):
+            parser.add_argument(flag, type=float, nargs="+", default=field.default)
+        else:
+            parser.add_argument(flag, type=type(field.default), default=field.default)
+    args = parser.parse_args(arguments)
+    values = {field.name: getattr(args, field.name) for field in fields(LMRecipe)}
+    values["lambda_k"] = tuple(values["lambda_k"])
+    train(
+        LMRecipe(**values),
+        args.data,
+        args.tokenizer,
+        args.out,
+        device=torch.device(args.device),
+        save_dtype=getattr(torch, args.save_dtype),
+        compiled=args.compile,
+    )
+
+
+if __name__ == "__main__":
+    main()

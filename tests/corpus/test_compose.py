@@ -1,0 +1,162 @@
+"""Composing needs no tools; these are the properties that the renderer and the models rely on."""
+
+import random
+from itertools import pairwise
+from statistics import mean
+
+import pytest
+
+from heartlib.corpus.compose import NAMES, SCALES, compose
+from heartlib.corpus.melody import rhythm
+from heartlib.corpus.score import Score
+from heartlib.corpus.styles import BEAT_FRAMES, FRAME, tag_vocabulary
+from heartlib.corpus.voices import CASTS, VOICES
+from heartlib.corpus.words import Poet, line_syllables, vocabulary
+from heartlib.errors import UsageError
+
+MARKERS = {"Intro", "Verse", "Chorus", "Bridge", "Outro", "Instrumental"}
+
+
+@pytest.fixture(scope="module")
+def scores() -> list[Score]:
+    return [compose(seed) for seed in range(120)]
+
+
+def test_a_seed_is_a_song() -> None:
+    assert compose(5) == compose(5)
+    assert compose(5) != compose(6)
+
+
+def test_one_note_a_syllable(scores: list[Score]) -> None:
+    for score in scores:
+        lines = [line for section in score.sections for line in section.lines]
+        assert [word.text for word in score.words] == " ".join(lines).split()
+        notes = sum(len(word.notes) for word in score.words)
+        assert notes == sum(line_syllables(line) for line in lines)
+
+
+def test_lyrics_are_the_sections(scores: list[Score]) -> None:
+    for score in scores:
+        written = [[f"[{section.name}]", *section.lines] for section in score.sections]
+        assert [block.split("\n") for block in score.lyrics.split("\n\n")] == written
+        assert {section.name for section in score.sections} <= MARKERS
+
+
+def test_verses_never_repeat_a_line(scores: list[Score]) -> None:
+    for score in scores:
+        lines = [t for part in score.sections if part.name != "Chorus" for t in part.lines]
+        assert len(lines) == len(set(lines))
+
+
+def test_couplets_rhyme(scores: list[Score]) -> None:
+    for score in scores:
+        for section in score.sections:
+            for first, second in zip(section.lines[::2], section.lines[1::2], strict=True):
+                ends = [vocabulary()[line.split()[-1]] for line in (first, second)]
+                assert ends[0].rhyme == ends[1].rhyme != "-"
+                assert ends[0].text != ends[1].text
+
+
+def test_sections_cover_the_song(scores: list[Score]) -> None:
+    for score in scores:
+        assert score.sections[0].start == 0.0
+        assert score.sections[-1].end == score.duration
+        for before, after in pairwise(score.sections):
+            assert before.end == after.start > before.start
+
+
+def test_singing_stays_in_its_section_and_in_order(scores: list[Score]) -> None:
+    for score in scores:
+        notes = [note for word in score.words for note in word.notes]
+        for before, after in pairwise(notes):
+            assert before.start < before.end <= after.start + 1e-9
+        counts = [sum(line_syllables(line) for line in part.lines) for part in score.sections]
+        for section, count in zip(score.sections, counts, strict=True):
+            own, notes = notes[:count], notes[count:]
+            assert all(section.start <= n.start and n.end <= section.end + 1e-9 for n in own)
+
+
+def test_tempo_and_length_are_on_the_grid(scores: list[Score]) -> None:
+    for score in scores:
+        frames = score.beat / FRAME
+        assert frames == pytest.approx(round(frames))
+        assert round(frames) in BEAT_FRAMES[score.style.tempo_class]
+        assert score.duration / FRAME == pytest.approx(round(score.duration / FRAME))
+        assert 20 <= score.duration <= 64
+    assert 30 < mean(score.duration for score in scores) < 43
+
+
+def test_melody_is_in_key_and_in_range(scores: list[Score]) -> None:
+    for score in scores:
+        tonic = NAMES.index(score.key)
+        scale = {(tonic + step) % 12 for step in SCALES[score.mode]}
+        for word in score.words:
+            for note in word.notes:
+                assert note.midi % 12 in scale
+                assert abs(note.midi - VOICES[score.style.voice].centre) <= 8
+
+
+def test_men_sing_below_women(scores: list[Score]) -> None:
+    pitches: dict[str, list[int]] = {"female": [], "male": []}
+    for score in scores:
+        for word in score.words:
+            pitches[score.style.singer] += [note.midi for note in word.notes]
+    assert mean(pitches["female"]) - mean(pitches["male"]) > 7
+
+
+def test_tags_are_known_ordered_and_true(scores: list[Score]) -> None:
+    for score in scores:
+        tags = score.tags.split(",")
+        style = score.style
+        singer = style.singer if score.words else "instrumental"
+        truth = [style.genre, style.timbre, singer, style.mood, style.instrument, style.tempo_class]
+        assert set(tags) <= tag_vocabulary()
+        assert [tag for tag in truth if tag in tags] == tags
+
+
+def test_instrumental_songs_have_no_words(scores: list[Score]) -> None:
+    silent = [score for score in scores if score.style.singer == "none"]
+    assert 0.05 < len(silent) / len(scores) < 0.3
+    assert not any(score.words or part.lines for score in silent for part in score.sections)
+
+
+def test_sad_is_minor_and_happy_is_major(scores: list[Score]) -> None:
+    modes = {(score.style.mood, score.mode) for score in scores}
+    assert ("sad", "major") not in modes and ("happy", "minor") not in modes
+    assert {("sad", "minor"), ("happy", "major")} <= modes
+
+
+def test_something_plays_in_every_bar_and_ends(scores: list[Score]) -> None:
+    for score in scores:
+        starts = {round(hit.start / score.beat / 4 - 0.1) for hit in score.hits}
+        assert starts >= set(range(len(score.beats) // 4))
+        assert 0.4 <= score.duration - max(hit.end for hit in score.hits) <= 1.5
+
+
+def test_casts_share_no_voice() -> None:
+    main, judge = (
+        {voice for names in CASTS[cast].values() for voice in names} for cast in ("main", "judge")
+    )
+    assert not main & judge
+    assert not {VOICES[name].espeak for name in main} & {VOICES[name].espeak for name in judge}
+    assert compose(3, "judge").style.voice in {*judge, "none"}
+
+
+def test_an_unknown_cast_names_the_known() -> None:
+    with pytest.raises(UsageError, match="main, judge"):
+        compose(1, "choir")
+
+
+def test_rhythm_fills_a_line_without_overlap() -> None:
+    for seed in range(50):
+        notes = rhythm(random.Random(seed), 7, 4, 0.72)
+        assert len(notes) == 7 and notes[0][0] == 0
+        assert all(a + length <= b for (a, length), (b, _) in pairwise(notes))
+        assert notes[-1][0] + notes[-1][1] <= 7
+    with pytest.raises(ValueError, match="do not fit"):
+        rhythm(random.Random(0), 9, 4, 0.72)
+
+
+def test_lines_have_the_syllables_asked_for() -> None:
+    poet = Poet(random.Random(1), "happy")
+    assert all(5 <= line_syllables(line) <= 7 for line in poet.lines(8, 5, 7))

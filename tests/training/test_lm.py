@@ -1,0 +1,208 @@
+"""The language model's recipe on a set small enough to be learned by heart."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+
+from heartlib.errors import HeartlibError, UsageError
+from heartlib.heartmula import HeartMuLa, build_prompt, generate
+from heartlib.heartmula.prompt import bracket, wrap_tags
+from heartlib.training.lm import LMRecipe, losses, main, run, train
+from heartlib.training.lm_data import Collator, plan_epoch, read_songs
+from heartlib.training.tokenizer import SPECIAL, train_tokenizer
+
+SONGS = [
+    ("pop,piano,female", "[Verse]\nthe river runs to the sea\n\n[Chorus]\ncome with me"),
+    ("rock,guitar,male,fast", "[Verse]\nlights on the road tonight"),
+    ("folk,slow", "[Instrumental]"),
+    ("pop,slow,male", "[Intro]\n\n[Verse]\nmorning on the hill"),
+]
+CPU = torch.device("cpu")
+TINY = LMRecipe(
+    layers=2,
+    heads=2,
+    kv_heads=1,
+    width=64,
+    feed_forward=128,
+    positions=256,
+    depth_layers=1,
+    depth_heads=2,
+    depth_kv_heads=1,
+    depth_width=64,
+    depth_feed_forward=128,
+    codebooks=4,
+    codebook_size=32,
+    muq_dim=8,
+    steps=160,
+    batch_positions=512,
+    learning_rate=1e-2,
+    dropout=0.0,
+    weight_decay=0.0,
+    ema_decay=0.8,
+    condition_dropout=0.0,
+    tag_dropout=0.0,
+    depth_share=1.0,
+    holdout=0,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A Codes folder of four songs of random codes, and its tokenizer."""
+    folder = tmp_path_factory.mktemp("codes")
+    rng = np.random.default_rng(0)
+    lengths = [30, 17, 24, 41]
+    codes = rng.integers(0, TINY.codebook_size, (TINY.codebooks, sum(lengths))).astype(np.int16)
+    save_file({"codes": codes}, folder / "codes.safetensors")
+    offsets = np.cumsum([0, *lengths])
+    with open(folder / "songs.jsonl", "w") as lines:
+        for i, (tags, lyrics) in enumerate(SONGS):
+            entry = {"id": f"s{i}", "tags": tags, "lyrics": lyrics}
+            entry |= {"offset": int(offsets[i]), "frames": lengths[i]}
+            lines.write(json.dumps(entry) + "\n")
+    texts = [text.lower() for song in SONGS for text in song] * 3
+    train_tokenizer(texts).save(str(folder / "tokenizer.json"))
+    return folder, codes, offsets
+
+
+def collator(tokenizer: Tokenizer, **changes: float) -> Collator:
+    plain = {"condition_dropout": 0.0, "tag_dropout": 0.0, "depth_share": 1.0}
+    return Collator(tokenizer, TINY.gen_config, **(plain | changes))
+
+
+def test_learns_songs_by_heart_and_sings_them(data, tmp_path):
+    folder, codes, offsets = data
+    train(TINY, folder, folder / "tokenizer.json", tmp_path, device=CPU)
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["loss0"] < 0.1 < math.log(TINY.codebook_size)
+    model = HeartMuLa.from_pretrained(tmp_path / "HeartMuLa-oss-nano")
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    eos = json.loads((tmp_path / "gen_config.json").read_text())["audio_eos_id"]
+    for i, (tags, lyrics) in enumerate(SONGS):
+        prompt = build_prompt(
+            tokenizer, lyrics, tags, config=model.config, gen_config=TINY.gen_config
+        )
+        sung = generate(model, prompt, max_frames=60, cfg_scale=1.0, topk=1, audio_eos_id=eos)
+        expected = torch.from_numpy(codes[:, offsets[i] : offsets[i + 1]]).long()
+        assert torch.equal(sung, expected)  # length included: the end of song is learned too
+
+
+def test_resumed_run_is_the_unbroken_run(data, tmp_path):
+    folder, _, _ = data
+    recipe = dataclasses.replace(
+        TINY,
+        steps=12,
+        dropout=0.1,
+        condition_dropout=0.3,
+        tag_dropout=0.3,
+        depth_share=0.5,
+        batch_positions=128,
+    )
+    whole = train(recipe, folder, folder / "tokenizer.json", tmp_path / "a", device=CPU)
+    lot = dataclasses.replace(recipe, lot_steps=5)
+    for _ in range(3):  # 5 + 5 + 2 steps
+        resumed = train(lot, folder, folder / "tokenizer.json", tmp_path / "b", device=CPU)
+    for (name, a), b in zip(whole.named_parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_training_prompt_is_the_generation_prompt(data):
+    folder, _, _ = data
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    songs = read_songs(folder, tokenizer, TINY.gen_config, TINY.codebooks)
+    collate = collator(tokenizer)
+    config = TINY.model_config(tokenizer.get_vocab_size())
+    batch = collate(songs, np.random.default_rng(0))
+    for row, (tags, lyrics) in enumerate(SONGS):
+        prompt = build_prompt(tokenizer, lyrics, tags, config=config, gen_config=TINY.gen_config)
+        length = len(prompt.tokens)
+        assert torch.equal(batch.tokens[row, :length].long(), prompt.tokens)
+        assert torch.equal(batch.mask[row, :length], prompt.mask)
+        assert int(batch.style_at[row]) == prompt.muq_index
+    ids = bracket(tokenizer.encode(wrap_tags("Pop, piano,female")).ids, TINY.gen_config)
+    assert collate.tag_ids(songs[0].tags) == ids
+
+
+def test_padding_and_neighbours_change_nothing(data):
+    folder, _, _ = data
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    songs = read_songs(folder, tokenizer, TINY.gen_config, TINY.codebooks)
+    torch.manual_seed(0)
+    model = HeartMuLa(TINY.model_config(tokenizer.get_vocab_size())).eval()
+    collate, rng = collator(tokenizer), np.random.default_rng(0)
+    together = run(model, collate(songs, rng))
+    alone = [run(model, collate([song], rng)) for song in songs]
+    torch.testing.assert_close(together[0], torch.cat([a for a, _ in alone]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        together[1], torch.cat([b for _, b in alone], dim=1), atol=1e-4, rtol=0
+    )
+
+
+def test_dropped_conditions_are_all_alike(data):
+    folder, _, _ = data
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    song = read_songs(folder, tokenizer, TINY.gen_config, TINY.codebooks)[0]
+    other = dataclasses.replace(song, lyrics=tuple(reversed(song.lyrics)))
+    torch.manual_seed(0)
+    model = HeartMuLa(TINY.model_config(tokenizer.get_vocab_size())).eval()
+    dropped, kept = collator(tokenizer, condition_dropout=1.0 - 1e-9), collator(tokenizer)
+    rng = np.random.default_rng(0)
+    assert torch.equal(run(model, dropped([song], rng))[0], run(model, dropped([other], rng))[0])
+    assert not torch.equal(run(model, kept([song], rng))[0], run(model, kept([other], rng))[0])
+
+
+def test_loss_of_knowing_nothing(data):
+    folder, _, _ = data
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    songs = read_songs(folder, tokenizer, TINY.gen_config, TINY.codebooks)
+    batch = collator(tokenizer, depth_share=0.5)(songs, np.random.default_rng(0))
+    count, vocab = len(batch.at), TINY.codebook_size + 5
+    first = torch.zeros(count, vocab)
+    others = torch.zeros(TINY.codebooks - 1, len(batch.depth), vocab)
+    expected = torch.full((TINY.codebooks,), math.log(vocab))
+    torch.testing.assert_close(losses(first, others, batch), expected)
+    assert len(batch.depth) == round(count * 0.5)
+
+
+def test_every_song_once_an_epoch_within_the_budget(data):
+    folder, _, _ = data
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    songs = read_songs(folder, tokenizer, TINY.gen_config, TINY.codebooks) * 20
+    batches = plan_epoch(songs, 512, np.random.default_rng(3))
+    assert sorted(np.concatenate(batches)) == list(range(len(songs)))
+    for batch in batches:
+        longest = max(songs[i].positions for i in batch)
+        assert len(batch) * math.ceil(longest / 64) * 64 <= 512
+
+
+def test_tokenizer_knows_markers_and_any_text(data):
+    folder, _, _ = data
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert [tokenizer.token_to_id(text) for text in SPECIAL] == list(range(len(SPECIAL)))
+    ids = tokenizer.encode("[verse]\n\n[prechorus]").ids
+    assert [SPECIAL[i] for i in ids] == ["[verse]", "\n", "\n", "[prechorus]"]
+    first, later = tokenizer.encode("river").ids, tokenizer.encode("the river").ids
+    assert later[-len(first) :] == first  # a word is the same wherever it stands
+    assert tokenizer.decode(tokenizer.encode("naïve 爱").ids).strip() == "naïve 爱"
+
+
+def test_bad_input(data, tmp_path):
+    folder, _, _ = data
+    tokenizer = str(folder / "tokenizer.json")
+    with pytest.raises(HeartlibError, match=r"songs\.jsonl is missing"):
+        main(["--data", str(tmp_path), "--tokenizer", tokenizer, "--out", str(tmp_path / "o")])
+    with pytest.raises(HeartlibError, match="has 4 codebooks, the recipe 8"):
+        main(["--data", str(folder), "--tokenizer", tokenizer, "--out", str(tmp_path / "o")])
+    small = ["--codebooks", "4", "--codebook-size", "8"]
+    with pytest.raises(HeartlibError, match="allowed with audio_eos_id 9: 0…7"):
+        main(
+            ["--data", str(folder), "--tokenizer", tokenizer, "--out", str(tmp_path / "o"), *small]
+        )
+    with pytest.raises(UsageError, match="lambda_k takes 1 or 7 numbers"):
+        LMRecipe(lambda_k=(1.0, 2.0))
