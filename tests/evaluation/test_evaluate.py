@@ -39,7 +39,7 @@ def test_songs_are_sung_once(pipe: HeartMuLaGenPipeline, tmp_path: Path):
             pipe,
             tmp_path / "songs",
             seeds=seeds,
-            length=2.1,
+            length=1.1,
             trials=TINY,
             progress=lambda *row: seen.append(row),
         )
@@ -60,12 +60,12 @@ def test_songs_are_sung_once(pipe: HeartMuLaGenPipeline, tmp_path: Path):
 
 
 def test_songs_of_another_model_are_not_measured(pipe: HeartMuLaGenPipeline, tmp_path: Path):
-    trials.sing(pipe, tmp_path, seeds=1, length=2.1, trials=TINY)
+    trials.sing(pipe, tmp_path, seeds=1, length=1.1, trials=TINY)
     with pytest.raises(UsageError, match=r"female-1\.flac was made with other length"):
-        trials.sing(pipe, tmp_path, seeds=1, length=3, trials=TINY)
+        trials.sing(pipe, tmp_path, seeds=1, length=2, trials=TINY)
     shutil.copy(tmp_path / "instrumental-1.flac", tmp_path / "female-1.flac")
     with pytest.raises(UsageError, match="made with other tags"):
-        trials.sing(pipe, tmp_path, seeds=1, length=2.1, trials=TINY)
+        trials.sing(pipe, tmp_path, seeds=1, length=1.1, trials=TINY)
 
 
 def test_the_whole_command(
@@ -76,12 +76,11 @@ def test_the_whole_command(
 ):
     model = shutil.copytree(tiny_checkpoint, tmp_path / "model")
     (model / "tags.json").unlink()
-    monkeypatch.setattr(trials, "WORDS", "[Verse]\nla")
     short = tuple(
         trials.Trial(trial.name, "pop," + trial.name, "[Verse]\nla") for trial in trials.TRIALS
     )
     monkeypatch.setattr(trials, "TRIALS", short)
-    flags = ["--model", str(model), "--device", "cpu", "--seeds", "1", "--length", "2.1"]
+    flags = ["--model", str(model), "--device", "cpu", "--seeds", "1", "--length", "1.1"]
     report = tmp_path / "report.json"
     assert run(*flags, "--json", str(report)) == 0
     out = capsys.readouterr().out
@@ -104,8 +103,8 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     ("flags", "message"),
     [
         (["--seeds", "0"], "--seeds must be 1 or more"),
-        (["--length", "1"], "--length must be 2 to 240"),
-        (["--length", "nan"], "--length must be 2 to 240"),
+        (["--length", "0.5"], "--length must be 1 to 240"),
+        (["--length", "nan"], "--length must be 1 to 240"),
         (["--files", "none.wav"], "no sound file none.wav"),
         (["--json", "nowhere/r.json"], "there is no folder nowhere"),
         (["--model", "./nowhere"], "nowhere"),

@@ -19,7 +19,7 @@ def song() -> np.ndarray:
     [
         (np.zeros(RATE * 3), r"\[2, samples\], not \[144000\]"),
         (np.zeros((1, RATE * 3)), r"\[2, samples\], not \[1, 144000\]"),
-        (np.zeros((2, RATE)), "1.00 s is too short"),
+        (np.zeros((2, RATE // 20)), "0.05 s is too short"),
         (np.full((2, RATE * 3), np.nan), "not finite"),
     ],
 )
@@ -32,6 +32,11 @@ def test_silence_is_measured():
     measures = measure(np.zeros((2, RATE * 3), np.float32))
     assert measures.silence == 3 and measures.peak == 0 and measures.loudness == float("-inf")
     assert not measures.sung and measures.singer == "none"
+
+
+def test_a_tenth_of_a_second_is_enough(song: np.ndarray):
+    measures = measure(song[:, RATE : RATE + RATE // 10])
+    assert measures.duration == 0.1 and measures.peak > 0 and measures.join_jumps == ()
 
 
 def test_drums_and_chords(song: np.ndarray):

@@ -111,8 +111,8 @@ def _text(value: object) -> str:
 def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
     if args.seeds < 1:
         raise UsageError(f"--seeds must be 1 or more, not {args.seeds}")
-    if not 2 <= args.length <= 240:
-        raise UsageError(f"--length must be 2 to 240 seconds, not {args.length:g}")
+    if not 1 <= args.length <= 240:
+        raise UsageError(f"--length must be 1 to 240 seconds, not {args.length:g}")
     if args.out and args.out.exists() and not args.out.is_dir():
         raise UsageError(f"--out: {args.out} is not a folder")
     from tqdm import tqdm

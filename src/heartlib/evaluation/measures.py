@@ -13,7 +13,7 @@ from heartlib.evaluation.spectra import Sound
 from heartlib.evaluation.voice import find_voice
 
 RATE = 48000
-SHORTEST = 2.0
+SHORTEST = 0.1
 JOIN_REACH = 0.02
 
 
@@ -55,14 +55,14 @@ def measure(
     """Measures a song, float [2, n] (numpy or a CPU tensor); `judges` None: those of the package.
 
     Another rate than 48 kHz is resampled first. UsageError where it is not stereo, shorter than
-    2 s or not finite.
+    0.1 s or not finite.
     """
     wave = np.asarray(wave, dtype=np.float32)
     if wave.ndim != 2 or wave.shape[0] != 2:
         raise UsageError(f"a wave to measure is [2, samples], not {list(wave.shape)}")
     if wave.shape[1] < SHORTEST * sample_rate:
         raise UsageError(
-            f"{wave.shape[1] / sample_rate:.2f} s is too short to measure; give 2 s or more"
+            f"{wave.shape[1] / sample_rate:.2f} s is too short to measure; give {SHORTEST:g} s or more"
         )
     if not np.isfinite(wave).all():
         raise UsageError("the wave holds values that are not finite")

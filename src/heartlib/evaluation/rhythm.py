@@ -30,7 +30,8 @@ def tempo_features(sound: Sound) -> np.ndarray:
     """
     strength = onsets(sound.mel)
     strength = strength - strength.mean(axis=1, keepdims=True)
-    size = 2 ** int(np.ceil(np.log2(2 * strength.shape[1] + 1)))
+    longest = int(max(BEATS) * max(BEAT_FRAMES) * 0.08 * FPS) + 2
+    size = 2 ** int(np.ceil(np.log2(strength.shape[1] + max(strength.shape[1], longest))))
     spectrum = np.fft.rfft(strength, size, axis=1)
     correlation = np.fft.irfft(np.abs(spectrum) ** 2, axis=1)
     correlation = correlation / (correlation[:, :1] + 1e-9)

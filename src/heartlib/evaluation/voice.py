@@ -10,7 +10,9 @@ from heartlib.evaluation.spectra import STEP, WINDOW, Sound, window_starts
 
 VOICE = ("played", "sung")
 SINGERS = ("female", "male")
-SUNG_SHARE = 0.25
+CLEAR = 1.0
+"""A window is sung where the logarithm of the odds for it is above this."""
+SUNG_SHARE = 0.35
 """A song is sung where at least this share of its windows is."""
 
 
@@ -39,7 +41,8 @@ class Voice:
 
 def find_voice(sound: Sound, detector: Classifier, singers: Classifier) -> Voice:
     """Listens for a voice with the fitted `detector`, then to how high it sings."""
-    sung = detector.log_probabilities(sound.windows).argmax(axis=1) == VOICE.index("sung")
+    log = detector.log_probabilities(sound.windows)
+    sung = log[:, VOICE.index("sung")] - log[:, VOICE.index("played")] > CLEAR
     if not sung.any():
         return Voice(0.0, None, None)
     pitch = voice_pitch(sound, _frames(sung, len(sound.mel)))

@@ -17,6 +17,7 @@ from pathlib import Path
 import soundfile
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from heartlib import checkpoints
 from heartlib.errors import HeartlibError
@@ -52,16 +53,17 @@ class SQRecipe:
     init_channel: int = 12
     batch: int = 48
     crop_latents: int = 24
-    peak_lr: float = 5e-4
+    half: bool = False
+    peak_lr: float = 1e-3
     weight_decay: float = 0.01
     clip: float = 5.0
     ema_decay: float = 0.999
     adversarial_from: float = 0.3
-    adversarial_rows: int = 24
+    adversarial_rows: int = 16
     mel_weight: float = 10.0
     magnitude_weight: float = 2.0
-    spectrum_weight: float = 4.0
-    wave_weight: float = 5.0
+    spectrum_weight: float = 6.0
+    wave_weight: float = 8.0
     adversarial_weight: float = 1.0
     feature_weight: float = 2.0
     noise_share: float = 0.5
@@ -97,9 +99,9 @@ def disturb(latents: Tensor, share: float) -> Tensor:
     return latents + rows * (torch.rand_like(latents) - 0.5) / LEVELS
 
 
-def reconstruct(codec: SQCodec, wave: Tensor, noise_share: float) -> Tensor:
-    """Rows [B, 1, n] through the codec, in bfloat16 on a GPU but for rounding and the last layers."""
-    with torch.autocast(wave.device.type, torch.bfloat16, enabled=wave.is_cuda):
+def reconstruct(codec: SQCodec, wave: Tensor, noise_share: float, half: bool = False) -> Tensor:
+    """Rows [B, 1, n] through the codec; `half` in bfloat16, but for rounding and the last layers."""
+    with torch.autocast(wave.device.type, torch.bfloat16, enabled=half):
         latents = codec.encode(wave)
         latents = codec.quantise(disturb(latents.float(), noise_share))
         hidden = codec.decoder[:-2](latents)
@@ -132,7 +134,8 @@ class Training:
         self.reconstruct = torch.compile(reconstruct) if compiled else reconstruct
 
     def start(self, wave: Tensor) -> None:
-        """Fit the new codec to the loudness of rows [B, 1, n]."""
+        """Give the new codec weights that let signals of the level of rows [B, 1, n] through."""
+        initialise(self.codec)
         spread_latents(self.codec, wave)
         self.ema = EMA(self.codec, self.recipe.ema_decay)
 
@@ -162,7 +165,8 @@ class Training:
         recipe = self.recipe
         for optimizer in (self.optimizer, self.critic_optimizer):
             set_learning_rate(optimizer, lr)
-        output = self.reconstruct(self.codec, wave, recipe.noise_share)
+        noise = recipe.noise_share if adversarial else 0.0
+        output = self.reconstruct(self.codec, wave, noise, recipe.half and wave.is_cuda)
         made, real = output[:, 0], wave[:, 0]
         losses = self.spectral(made, real)
         losses["wave"] = (made - real).abs().mean() / (real.abs().mean() + 1e-3)
@@ -187,6 +191,37 @@ class Training:
         losses["grad"] = apply(self.optimizer, total, self.codec, recipe.clip)
         self.ema.update(self.codec)
         return {name: value.detach() for name, value in losses.items()} | {"loss": total.detach()}
+
+
+@torch.no_grad()
+def initialise(codec: SQCodec) -> None:
+    """Weights that keep a signal's size from layer to layer; biases zero.
+
+    With PyTorch's own, each transposed convolution divides the signal by the root of three strides:
+    after five of them the output no longer depends on the latents, and training never finds them.
+    """
+    for name, conv in codec.named_modules():
+        if not isinstance(conv, nn.Conv1d | nn.ConvTranspose1d):
+            continue
+        taps = conv.in_channels * conv.kernel_size[0]
+        if isinstance(conv, nn.ConvTranspose1d):
+            taps = taps / conv.stride[0]
+        gain = 1.0
+        if ".convs." in name:  # a residual unit: PReLU halves the power, and five of them add up
+            gain = 1.4 if name.endswith("conv1") else 0.4
+        if conv is codec.decoder[-1]:
+            gain = 0.08  # music is far below full scale
+        set_weight(conv, torch.randn_like(conv.weight) * gain * taps**-0.5)
+        if conv.bias is not None:
+            nn.init.zeros_(conv.bias)
+
+
+def set_weight(conv: nn.Conv1d | nn.ConvTranspose1d, weight: Tensor) -> None:
+    """Set a weight, under weight norm or not."""
+    if parametrize.is_parametrized(conv, "weight"):
+        conv.weight = weight  # type: ignore[assignment]
+    else:
+        conv.weight.copy_(weight)
 
 
 @torch.no_grad()
@@ -343,6 +378,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--peak-lr", type=float)
     parser.add_argument("--adversarial-from", type=float, help="share of the schedule without")
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: a GPU when there is one")
+    parser.add_argument("--half", action="store_true", default=None, help="bfloat16 on a GPU")
     parser.add_argument("--compile", action="store_true", help="torch.compile the codec")
     given = vars(parser.parse_args(arguments))
     data, out, lot = given.pop("data"), given.pop("out"), given.pop("lot")
