@@ -200,7 +200,7 @@ def weights_bytes(folder: str | Path) -> int:
     return sum(file.stat().st_size for file in weight_files(folder))
 
 
-def _header(file: Path) -> dict[str, Any]:
+def read_header(file: Path) -> dict[str, Any]:
     """The safetensors header, checked against the file's length so that a cut file names its tensor."""
     size = file.stat().st_size
     with open(file, "rb") as handle:
@@ -243,7 +243,7 @@ def load_weights(
     wanted = module.state_dict()
     places: dict[str, tuple[Path, str]] = {}
     for file in weight_files(folder, stem):
-        for stored, entry in _header(file).items():
+        for stored, entry in read_header(file).items():
             name = rename(stored) if rename else stored
             if name.endswith(INT8_SCALE):
                 continue
@@ -261,20 +261,21 @@ def load_weights(
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise CheckpointError(f"{folder}: tensor {missing[0]!r}{more} is missing")
+    read: dict[str, torch.Tensor] = {}
     for file in dict.fromkeys(file for file, _ in places.values()):
-        names = {name: stored for name, (f, stored) in places.items() if f == file}
         try:
             with safe_open(file, framework="pt") as handle:
-                for name, stored in names.items():
+                for name, (_, stored) in places.items():
+                    if places[name][0] != file:
+                        continue
                     tensor = _read(handle, stored).reshape(wanted[name].shape)
                     kind = tensor.dtype
                     if tensor.is_floating_point():
                         kind = dtype if isinstance(dtype, torch.dtype) else dtype(name)
-                    module.load_state_dict(
-                        {name: tensor.to(device=device, dtype=kind)}, strict=False, assign=True
-                    )
+                    read[name] = tensor.to(device=device, dtype=kind)
         except SafetensorError as error:
             raise CheckpointError(f"{file} is damaged: {error}") from error
+    module.load_state_dict(read, assign=True)
 
 
 def _read(handle: Any, name: str) -> torch.Tensor:
@@ -335,6 +336,7 @@ def save_pretrained(
                 name = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
                 weight_map |= dict.fromkeys(shard, name)
             save_file(shard, work / name)
+            (work / name).chmod(0o644)
         if weight_map:
             total = sum(t.nbytes for t in tensors.values())
             index = {"metadata": {"total_size": total}, "weight_map": weight_map}

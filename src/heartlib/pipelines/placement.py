@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from heartlib.checkpoints import _header, weight_files
+from heartlib.checkpoints import read_header, weight_files
 from heartlib.errors import HeartlibError, UsageError
 
 Device = str | torch.device | None
@@ -135,7 +135,7 @@ def weights_bytes(folder: Path, dtype: torch.dtype) -> int:
 
     Raises CheckpointError where a file is missing or cut short.
     """
-    entries = (entry for file in weight_files(folder) for entry in _header(file).values())
+    entries = (entry for file in weight_files(folder) for entry in read_header(file).values())
     return sum(math.prod(entry["shape"]) for entry in entries) * dtype.itemsize
 
 
