@@ -24,7 +24,9 @@ def song_ids(folder: Path) -> list[str]:
 
 
 def split(ids: list[str], held_out: int) -> tuple[list[str], list[str]]:
-    """Songs for training and held out: every `held_out`-th is."""
+    """Songs for training and held out: every `held_out`-th is. HeartlibError for a single song."""
+    if len(ids) < 2:
+        raise HeartlibError(f"{len(ids)} songs are too few: one is held out; make a larger corpus")
     return [song for i, song in enumerate(ids) if i % held_out], ids[::held_out]
 
 

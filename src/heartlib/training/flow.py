@@ -29,7 +29,15 @@ from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderC
 from heartlib.heartcodec.models.sq_codec import SQCodec, SQCodecConfig
 from heartlib.training.corpus_audio import read_songs, song_ids, split
 from heartlib.training.encode import encode_song, load_encoder
-from heartlib.training.loop import EMA, Clock, Log, learning_rate, set_learning_rate
+from heartlib.training.loop import (
+    EMA,
+    Clock,
+    GraphedStep,
+    Log,
+    adamw,
+    learning_rate,
+    set_learning_rate,
+)
 from heartlib.training.state import load_state, save_state
 
 
@@ -186,8 +194,9 @@ def train(
         {"estimator": flow.estimator, "cond_feature_emb": flow.cond_feature_emb}
     )
     ema = EMA(learned, recipe.ema_decay).to(device)
-    optimizer = torch.optim.AdamW(
-        learned.parameters(), lr=recipe.peak_lr, betas=(0.9, 0.99), weight_decay=recipe.weight_decay
+    graphed = device.type == "cuda"
+    optimizer = adamw(
+        learned.parameters(), recipe.peak_lr, (0.9, 0.99), recipe.weight_decay, graphed
     )
     log, step, done = Log(out), 0, 0.0
     kept = {"learned": learned, "ema": ema}
@@ -203,19 +212,24 @@ def train(
                 f"give more than {WINDOW_FRAMES}"
             )
     last = songs.codes.shape[1] - WINDOW_FRAMES
-    report = done + 0.5
+
+    def one_step() -> dict[str, Tensor]:
+        starts = torch.randint(last, (recipe.batch,), device=device)
+        codes, latents = songs.crops(starts, WINDOW_FRAMES)
+        with torch.autocast(device.type, torch.bfloat16, enabled=graphed):
+            loss = flow_loss(flow, codes, latents, recipe)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
+        optimizer.step()
+        ema.update(learned)
+        return {"loss": loss.detach()}
+
+    update, report = GraphedStep(one_step, graphed), done + 0.5
     with Clock(recipe.minutes, lot, done) as clock:
         while not clock.over:
             set_learning_rate(optimizer, learning_rate(clock.fraction, recipe.peak_lr))
-            starts = torch.randint(last, (recipe.batch,), device=device)
-            codes, latents = songs.crops(starts, WINDOW_FRAMES)
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                loss = flow_loss(flow, codes, latents, recipe)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
-            optimizer.step()
-            ema.update(learned)
+            loss = update()["loss"]
             step += 1
             if clock.minutes >= report:
                 if not torch.isfinite(loss):

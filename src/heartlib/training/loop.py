@@ -7,9 +7,10 @@ a resumed run goes on where the lot before stopped.
 import json
 import math
 import signal
-import time
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
+from time import monotonic as now
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ class Clock:
     def __init__(self, total: float, lot: float | None = None, done: float = 0.0):
         self.total, self.done_before = total, done
         self.lot = total - done if lot is None else min(lot, total - done)
-        self.start = time.monotonic()
+        self.start = now()
         self.interrupted = False
 
     def __enter__(self) -> "Clock":
@@ -38,7 +39,7 @@ class Clock:
 
     @property
     def minutes(self) -> float:
-        return self.done_before + (time.monotonic() - self.start) / 60
+        return self.done_before + (now() - self.start) / 60
 
     @property
     def fraction(self) -> float:
@@ -60,9 +61,67 @@ def learning_rate(
     return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * along)))
 
 
+def adamw(
+    parameters: Any, peak_lr: float, betas: tuple[float, float], weight_decay: float, graphed: bool
+) -> torch.optim.AdamW:
+    """AdamW; for a graphed step its rate is a tensor, which the graph reads anew at every replay."""
+    groups = list(parameters)
+    where = groups[0]["params"][0] if isinstance(groups[0], dict) else groups[0]
+    rate = torch.tensor(peak_lr, device=where.device) if graphed else peak_lr
+    return torch.optim.AdamW(
+        groups,
+        lr=rate,
+        betas=betas,
+        weight_decay=weight_decay,
+        fused=where.is_cuda,
+        capturable=graphed,
+    )
+
+
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = value
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(value)
+        else:
+            group["lr"] = value
+
+
+class GraphedStep:
+    """A training step as a CUDA graph, after a few plain ones: the GPU no longer waits for Python.
+
+    `step` takes nothing, draws its batch on the device, updates weights in place and returns
+    tensors, which the next call overwrites. Where `enabled` is false (a CPU) it is simply called.
+    """
+
+    WARM_UP = 5
+
+    def __init__(self, step: Callable[[], dict[str, Tensor]], enabled: bool):
+        self.step, self.enabled = step, enabled
+        self.calls, self.found = 0, {}
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.replayed: deque[torch.cuda.Event] = deque()
+
+    def __call__(self) -> dict[str, Tensor]:
+        if not self.enabled:
+            return self.step()
+        self.calls += 1
+        if self.calls <= self.WARM_UP:
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                self.found = self.step()
+            torch.cuda.current_stream().wait_stream(side)
+            return self.found
+        if self.graph is None:
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.found = self.step()
+        self.graph.replay()
+        self.replayed.append(torch.cuda.Event())
+        self.replayed[-1].record()
+        if len(self.replayed) > 2:  # stay close behind the GPU, so that clocks mean something
+            self.replayed.popleft().synchronize()
+        return self.found
 
 
 class EMA(nn.Module):
@@ -94,14 +153,11 @@ class Log:
 
     def __call__(self, **figures: Any) -> None:
         plain = {
-            k: round(v.item() if isinstance(v, Tensor) else v, 5) if isinstance(v, Tensor | float) else v
+            k: round(v.item() if isinstance(v, Tensor) else v, 5)
+            if isinstance(v, Tensor | float)
+            else v
             for k, v in figures.items()
         }
         with open(self.path, "a", encoding="utf-8") as handle:
             handle.write(json.dumps(plain) + "\n")
         print(" ".join(f"{k} {v}" for k, v in plain.items()), flush=True)
-
-
-def finite(losses: Iterable[Tensor]) -> bool:
-    """Whether no loss of the last steps was NaN or infinite (reads them from the device)."""
-    return all(math.isfinite(float(loss)) for loss in losses)

@@ -28,7 +28,15 @@ from heartlib.heartcodec.models.query_transformer import (
 from heartlib.heartcodec.models.residual_vq import ResidualVQ
 from heartlib.training.alignment import PITCHES, inventory, phoneme_frames, pitch_frames, read_truth
 from heartlib.training.corpus_audio import read_songs, song_ids, split
-from heartlib.training.loop import EMA, Clock, Log, learning_rate, set_learning_rate
+from heartlib.training.loop import (
+    EMA,
+    Clock,
+    GraphedStep,
+    Log,
+    adamw,
+    learning_rate,
+    set_learning_rate,
+)
 from heartlib.training.state import load_state, save_state
 
 MEL_PER_LATENT = MEL_PER_FRAME // LATENTS_PER_FRAME
@@ -221,9 +229,8 @@ def train(
     held = Songs.load(data, held_ids, symbols, log_mel, device)
     model = Tokenizer(encoder, recipe, len(symbols)).to(device)
     ema = EMA(model, recipe.ema_decay).to(device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.peak_lr, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
-    )
+    graphed = device.type == "cuda"
+    optimizer = adamw(model.parameters(), recipe.peak_lr, (0.9, 0.98), recipe.weight_decay, graphed)
     log, step, done = Log(out), 0, 0.0
     if (out / "state").is_dir():
         step, extra = load_state(out / "state", {"model": model, "ema": ema}, {"adamw": optimizer})
@@ -239,18 +246,23 @@ def train(
         )
 
     log(songs=len(train_ids), held_out=len(held_ids), frames=songs.frames, phonemes=len(symbols))
-    report = done + 0.5
+    last = songs.frames - recipe.crop_frames
+
+    def one_step() -> dict[str, Tensor]:
+        starts = torch.randint(last, (recipe.batch,), device=device)
+        found = losses(model, songs, starts, recipe, True)
+        optimizer.zero_grad(set_to_none=True)
+        found["loss"].backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        ema.update(model)
+        return {name: value.detach() for name, value in found.items()}
+
+    update, report = GraphedStep(one_step, graphed), done + 0.5
     with Clock(recipe.minutes, lot, done) as clock:
         while not clock.over:
             set_learning_rate(optimizer, learning_rate(clock.fraction, recipe.peak_lr))
-            last = songs.frames - recipe.crop_frames
-            starts = torch.randint(last, (recipe.batch,), device=device)
-            found = losses(model, songs, starts, recipe, True)
-            optimizer.zero_grad(set_to_none=True)
-            found["loss"].backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            ema.update(model)
+            found = update()
             step += 1
             if clock.minutes >= report:
                 figures = {k: v for k, v in found.items() if k in ("loss", "mel")}

@@ -17,11 +17,15 @@ from pathlib import Path
 import soundfile
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from heartlib import checkpoints
 from heartlib.errors import HeartlibError
-from heartlib.heartcodec.models.sq_codec import LEVELS, SQCodec, SQCodecConfig
+from heartlib.heartcodec.models.sq_codec import (
+    LEVELS,
+    SQCodec,
+    SQCodecConfig,
+    fold_weight_norm,
+)
 from heartlib.training.audio_data import (
     SAMPLE_RATE,
     AudioSet,
@@ -30,7 +34,16 @@ from heartlib.training.audio_data import (
     song_files,
     split_songs,
 )
-from heartlib.training.loop import EMA, Clock, Log, learning_rate, set_learning_rate
+from heartlib.training.lapped import set_weight, start_lapped
+from heartlib.training.loop import (
+    EMA,
+    Clock,
+    GraphedStep,
+    Log,
+    adamw,
+    learning_rate,
+    set_learning_rate,
+)
 from heartlib.training.losses import (
     Discriminator,
     SpectralLoss,
@@ -54,7 +67,7 @@ class SQRecipe:
     batch: int = 48
     crop_latents: int = 24
     half: bool = False
-    peak_lr: float = 1e-3
+    peak_lr: float = 6e-4
     weight_decay: float = 0.01
     clip: float = 5.0
     ema_decay: float = 0.999
@@ -111,32 +124,24 @@ def reconstruct(codec: SQCodec, wave: Tensor, noise_share: float, half: bool = F
 class Training:
     """Generator, discriminator, their optimisers and the running mean; one step each."""
 
-    def __init__(self, recipe: SQRecipe, device: torch.device, *, compiled: bool = False) -> None:
+    def __init__(self, recipe: SQRecipe, device: torch.device, *, graphed: bool = False) -> None:
         self.recipe = recipe
         torch.manual_seed(recipe.seed)
-        self.codec = SQCodec(SQCodecConfig(init_channel=recipe.init_channel)).to(device)
+        config = SQCodecConfig(init_channel=recipe.init_channel)
+        self.codec = fold_weight_norm(SQCodec(config)).to(device)
         self.critic = Discriminator(recipe.discriminator_sizes, recipe.discriminator_channels).to(
             device
         )
         self.ema = EMA(self.codec, recipe.ema_decay)
         self.spectral = SpectralLoss().to(device)
-        fused = device.type == "cuda"
         self.optimizer, self.critic_optimizer = (
-            torch.optim.AdamW(
-                module.parameters(),
-                lr=recipe.peak_lr,
-                betas=(0.8, 0.99),
-                weight_decay=recipe.weight_decay,
-                fused=fused,
-            )
+            adamw(module.parameters(), recipe.peak_lr, (0.8, 0.99), recipe.weight_decay, graphed)
             for module in (self.codec, self.critic)
         )
-        self.reconstruct = torch.compile(reconstruct) if compiled else reconstruct
 
     def start(self, wave: Tensor) -> None:
-        """Give the new codec weights that let signals of the level of rows [B, 1, n] through."""
-        initialise(self.codec)
-        spread_latents(self.codec, wave)
+        """Give the new codec the weights of a lapped transform, fitted to rows [B, 1, n]."""
+        start_lapped(self.codec, wave)
         self.ema = EMA(self.codec, self.recipe.ema_decay)
 
     def state(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
@@ -160,13 +165,16 @@ class Training:
         apply(self.critic_optimizer, loss, self.critic, self.recipe.clip)
         return loss.detach()
 
-    def step(self, wave: Tensor, lr: float, adversarial: bool) -> dict[str, Tensor]:
-        """One update on rows [B, 1, n]; the losses, on the device."""
-        recipe = self.recipe
+    def rate(self, lr: float) -> None:
+        """Set the learning rate of the next steps."""
         for optimizer in (self.optimizer, self.critic_optimizer):
             set_learning_rate(optimizer, lr)
+
+    def step(self, wave: Tensor, adversarial: bool) -> dict[str, Tensor]:
+        """One update on rows [B, 1, n]; the losses, on the device."""
+        recipe = self.recipe
         noise = recipe.noise_share if adversarial else 0.0
-        output = self.reconstruct(self.codec, wave, noise, recipe.half and wave.is_cuda)
+        output = reconstruct(self.codec, wave, noise, recipe.half and wave.is_cuda)
         made, real = output[:, 0], wave[:, 0]
         losses = self.spectral(made, real)
         losses["wave"] = (made - real).abs().mean() / (real.abs().mean() + 1e-3)
@@ -193,51 +201,6 @@ class Training:
         return {name: value.detach() for name, value in losses.items()} | {"loss": total.detach()}
 
 
-@torch.no_grad()
-def initialise(codec: SQCodec) -> None:
-    """Weights that keep a signal's size from layer to layer; biases zero.
-
-    With PyTorch's own, each transposed convolution divides the signal by the root of three strides:
-    after five of them the output no longer depends on the latents, and training never finds them.
-    """
-    for name, conv in codec.named_modules():
-        if not isinstance(conv, nn.Conv1d | nn.ConvTranspose1d):
-            continue
-        taps = conv.in_channels * conv.kernel_size[0]
-        if isinstance(conv, nn.ConvTranspose1d):
-            taps = taps / conv.stride[0]
-        gain = 1.0
-        if ".convs." in name:  # a residual unit: PReLU halves the power, and five of them add up
-            gain = 1.4 if name.endswith("conv1") else 0.4
-        if conv is codec.decoder[-1]:
-            gain = 0.08  # music is far below full scale
-        set_weight(conv, torch.randn_like(conv.weight) * gain * taps**-0.5)
-        if conv.bias is not None:
-            nn.init.zeros_(conv.bias)
-
-
-def set_weight(conv: nn.Conv1d | nn.ConvTranspose1d, weight: Tensor) -> None:
-    """Set a weight, under weight norm or not."""
-    if parametrize.is_parametrized(conv, "weight"):
-        conv.weight = weight  # type: ignore[assignment]
-    else:
-        conv.weight.copy_(weight)
-
-
-@torch.no_grad()
-def spread_latents(codec: SQCodec, wave: Tensor, deviation: float = 0.5) -> None:
-    """Scale and shift the new encoder's last layer, so that its outputs on rows [B, 1, n] are spread.
-
-    As constructed nearly all latents round to zero, and the decoder learns from noise for long.
-    """
-    last = codec.encoder[-1]
-    gain, bias = last.get_parameter("parametrizations.weight.original0"), last.get_parameter("bias")
-    values = codec.encoder(wave)  # [B, 128, T]
-    factor = deviation / values.std((0, 2)).clamp_min(1e-4)  # [128]
-    gain.mul_(factor[:, None, None])
-    bias.copy_((bias - values.mean((0, 2))) * factor)
-
-
 def apply(optimizer: torch.optim.Optimizer, loss: Tensor, module: nn.Module, clip: float) -> Tensor:
     """Backward, clip, update; the norm of the gradient before clipping."""
     optimizer.zero_grad(set_to_none=True)
@@ -245,6 +208,19 @@ def apply(optimizer: torch.optim.Optimizer, loss: Tensor, module: nn.Module, cli
     norm = nn.utils.clip_grad_norm_(module.parameters(), clip)
     optimizer.step()
     return norm.detach()
+
+
+@torch.no_grad()
+def with_weight_norm(codec: SQCodec) -> SQCodec:
+    """A copy of a folded codec under weight norm, as checkpoints keep it."""
+    parts, fresh = dict(codec.named_modules()), SQCodec(codec.config)
+    for name, module in fresh.named_modules():
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            set_weight(module, parts[name].weight.cpu())
+            module.bias.copy_(parts[name].bias)
+        elif isinstance(module, nn.PReLU):
+            module.weight.copy_(parts[name].weight)
+    return fresh
 
 
 class HeldOut:
@@ -293,7 +269,7 @@ class Means:
 
     def add(self, values: dict[str, Tensor]) -> None:
         for name, value in values.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def take(self) -> dict[str, float]:
@@ -309,7 +285,7 @@ def train(
     *,
     lot: float | None = None,
     device: str | None = None,
-    compiled: bool = False,
+    graphed: bool = True,
 ) -> dict[str, float]:
     """Train until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state; last figures.
 
@@ -317,7 +293,8 @@ def train(
     """
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     files, held_files = split_songs(song_files(data))
-    training = Training(recipe, place, compiled=compiled)
+    graphed = graphed and place.type == "cuda"
+    training = Training(recipe, place, graphed=graphed)
     hop = training.codec.config.hop
     songs, held = load_audio(files, place), HeldOut(load_audio(held_files[:8], place), hop)
     crops = Crops(songs, recipe.crop_latents * hop)
@@ -328,6 +305,15 @@ def train(
     else:
         training.start(mono_rows(crops.batch(recipe.batch), recipe.gain_db))
     modules, optimizers = training.state()
+    steps = {
+        adversarial: GraphedStep(
+            lambda adversarial=adversarial: training.step(
+                mono_rows(crops.batch(recipe.batch), recipe.gain_db), adversarial
+            ),
+            graphed,
+        )
+        for adversarial in (False, True)
+    }
     log, means, figures = Log(out), Means(), {}
     log(event="start", step=step, hours=songs.hours, held_songs=len(held.ids), **asdict(recipe))
     fast = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True)
@@ -335,10 +321,9 @@ def train(
         looked = saved = clock.minutes
         ended = clock.over
         while not ended:
-            wave = mono_rows(crops.batch(recipe.batch), recipe.gain_db)
             lr = learning_rate(clock.fraction, recipe.peak_lr)
-            adversarial = clock.fraction >= recipe.adversarial_from
-            means.add(training.step(wave, lr, adversarial))
+            training.rate(lr)
+            means.add(steps[clock.fraction >= recipe.adversarial_from]())
             step += 1
             ended, now = clock.over, clock.minutes
             if not ended and now - looked < recipe.log_seconds / 60:
@@ -359,7 +344,7 @@ def train(
                 )
                 saved = clock.minutes
     codec = training.mean_codec()
-    checkpoints.save_pretrained(codec, out / "sq_codec")
+    checkpoints.save_pretrained(with_weight_norm(codec), out / "sq_codec")
     held.write(codec, out / "samples")
     return figures
 
@@ -379,12 +364,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--adversarial-from", type=float, help="share of the schedule without")
     parser.add_argument("--device", help="cpu, cuda, cuda:1; default: a GPU when there is one")
     parser.add_argument("--half", action="store_true", default=None, help="bfloat16 on a GPU")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the codec")
+    parser.add_argument("--no-graph", action="store_true", help="launch every kernel from Python")
     given = vars(parser.parse_args(arguments))
     data, out, lot = given.pop("data"), given.pop("out"), given.pop("lot")
-    device, compiled = given.pop("device"), given.pop("compile")
+    device, plain = given.pop("device"), given.pop("no_graph")
     recipe = SQRecipe(**{name: value for name, value in given.items() if value is not None})
-    train(data, out, recipe, lot=lot, device=device, compiled=compiled)
+    train(data, out, recipe, lot=lot, device=device, graphed=not plain)
 
 
 if __name__ == "__main__":

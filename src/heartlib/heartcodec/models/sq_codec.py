@@ -5,7 +5,6 @@ Everything is causal but the decoder's first convolution, which looks `delay_ker
 """
 
 import math
-import os
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -15,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
-AS_IMAGE = bool(int(os.environ.get("HEARTLIB_AS_IMAGE", "0")))
 DILATIONS = (1, 3, 5, 7, 9)
 LEVELS = 9  # a latent is rounded to a multiple of 1/9
 CHUNK_SAMPLES = (
@@ -102,21 +100,12 @@ class SQCodecConfig:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
-def as_image(x: Tensor) -> Tensor:
-    """[B, C, n] -> [B, C, 1, n], channels last in memory: what a GPU's tensor cores read as it is."""
-    return x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-
-
 class CausalConv1d(nn.Conv1d):
     """A convolution that sees no sample after its own: dilation * (kernel - 1) zeros on the left."""
 
     def forward(self, input: Tensor) -> Tensor:
         left = self.dilation[0] * (self.kernel_size[0] - 1)
-        if not AS_IMAGE:
-            return super().forward(F.pad(input, (left, 0)) if left else input)
-        x, weight = F.pad(as_image(input), (left, 0)), self.weight.unsqueeze(2)
-        stride, dilation = (1, self.stride[0]), (1, self.dilation[0])
-        return F.conv2d(x, weight, self.bias, stride, (0, 0), dilation).squeeze(2)
+        return super().forward(F.pad(input, (left, 0)) if left else input)
 
 
 class PointwiseConv1d(nn.Conv1d):
@@ -126,8 +115,6 @@ class PointwiseConv1d(nn.Conv1d):
         super().__init__(in_channels, out_channels, 1)
 
     def forward(self, input: Tensor) -> Tensor:
-        if AS_IMAGE:
-            return F.conv2d(as_image(input), self.weight.unsqueeze(2), self.bias).squeeze(2)
         if input.device.type != "cpu" or self.bias is None:
             return super().forward(input)
         weight = self.weight[:, :, 0].expand(input.shape[0], -1, -1)  # [B, C_out, C_in]
@@ -138,12 +125,7 @@ class CausalConvTranspose1d(nn.ConvTranspose1d):
     """Transposed convolution to exactly `stride` times the length; the samples of the tail are dropped."""
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        length = input.shape[-1] * self.stride[0]
-        if not AS_IMAGE:
-            return super().forward(input)[..., :length]
-        weight, stride = self.weight.unsqueeze(2), (1, self.stride[0])
-        y = F.conv_transpose2d(as_image(input), weight, self.bias, stride)
-        return y.squeeze(2)[..., :length]
+        return super().forward(input)[..., : input.shape[-1] * self.stride[0]]
 
 
 class ResidualUnit(nn.Module):

@@ -1,0 +1,200 @@
+"""The recipes of HeartCodec-nano on a tiny corpus: codebooks, codes, flow, and the folder they make."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file
+
+from heartlib import checkpoints
+from heartlib.errors import HeartlibError
+from heartlib.heartcodec import HeartCodec
+from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderConfig
+from heartlib.heartcodec.models.residual_vq import ResidualVQ
+from heartlib.heartcodec.models.sq_codec import SQCodec, SQCodecConfig
+from heartlib.training import assemble, encode, flow, rvq
+from heartlib.training.alignment import inventory, phoneme_frames, pitch_frames
+from heartlib.training.loop import Clock, GraphedStep, learning_rate
+from heartlib.training.rvq import RVQRecipe, quantise, update_codebooks
+
+ENCODER = MelEncoderConfig(n_mels=16, width=32, num_heads=2, num_layers=1, dim=16)
+RECIPE = RVQRecipe(
+    minutes=0.2,
+    batch=8,
+    crop_frames=12,
+    codebook_size=16,
+    codebook_dim=8,
+    held_out=3,
+    ema_decay=0.95,
+    peak_lr=4e-3,
+)
+FLOW = flow.FlowRecipe(
+    minutes=0.03,
+    batch=1,
+    ema_decay=0.9,
+    num_heads=2,
+    head_dim=8,
+    num_layers=1,
+    num_layers_2=1,
+    held_out=3,
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Six songs of half a minute: one sung note after another, high ones "a", low ones "o"."""
+    folder, random = tmp_path_factory.mktemp("corpus"), np.random.default_rng(0)
+    (folder / "audio").mkdir()
+    (folder / "truth").mkdir()
+    lines = []
+    for song in range(6):
+        pitches = random.integers(50, 70, 61)
+        hertz = 440 * 2 ** ((pitches - 69) / 12)
+        phase = 2 * np.pi * np.cumsum(np.repeat(hertz, 24000)) / 48000
+        soundfile.write(
+            folder / "audio" / f"s{song}.flac", 0.2 * np.sin(phase)[:, None].repeat(2, 1), 48000
+        )
+        times = [(i / 2, i / 2 + 0.5) for i in range(61)]
+        truth = {
+            "phonemes": [["a" if p > 60 else "o", *t] for p, t in zip(pitches, times, strict=True)],
+            "notes": [[int(p), *t] for p, t in zip(pitches, times, strict=True)],
+        }
+        (folder / "truth" / f"s{song}.json").write_text(json.dumps(truth))
+        lines.append(json.dumps({"id": f"s{song}", "tags": "pop", "lyrics": f"[Verse]\nla {song}"}))
+    (folder / "songs.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(corpus, tmp_path_factory):
+    """The codebooks' run: its folder."""
+    out = tmp_path_factory.mktemp("runs") / "rvq"
+    rvq.train(corpus, out, RECIPE, ENCODER, lot=None)
+    return out
+
+
+def test_truth_becomes_frames():
+    truth = {"phonemes": [["a", 0.0, 0.1], ["o", 0.2, 0.24]], "notes": [[60, 0.04, 0.2]]}
+    assert inventory([truth]) == ["_", "a", "o"]
+    assert phoneme_frames(truth, ["_", "a", "o"], 7).tolist() == [1, 1, 0, 0, 0, 2, 0]
+    assert pitch_frames(truth, 7).tolist() == [0, 60, 60, 60, 60, 0, 0]
+
+
+def test_codebooks_move_to_what_they_code():
+    torch.manual_seed(0)
+    vq = ResidualVQ(4, 8, 4, 2)
+    corners = torch.randn(8, 4)
+    points = corners[torch.randint(8, (16, 20))] + 0.01 * torch.randn(16, 20, 4)
+    for _ in range(60):
+        _, total, loss, seen = quantise(vq, points, torch.full((16,), 2))
+        update_codebooks(vq, seen, RECIPE)
+    assert (total - points).abs().mean() < 0.05
+    assert loss < 0.05
+    first, total, _, _ = quantise(vq, points, torch.ones(16))
+    assert torch.equal(first, total)  # one level alone
+
+
+def test_quantising_passes_the_gradient_straight_through():
+    vq = ResidualVQ(4, 8, 4, 2)
+    points = torch.randn(2, 3, 4, requires_grad=True)
+    _, total, _, _ = quantise(vq, points, torch.full((2,), 2))
+    total.sum().backward()
+    assert torch.equal(points.grad, torch.ones_like(points))
+
+
+def test_the_encoder_is_the_same_wherever_a_sound_stands():
+    torch.manual_seed(0)
+    encoder = MelEncoder(ENCODER).eval()
+    sound = torch.randn(1, 2, 3840 * 8)
+    lead = torch.zeros(1, 2, 3840 * 30)
+    with torch.inference_mode():
+        early = encoder(torch.cat((lead, sound, lead, lead), -1))
+        late = encoder(torch.cat((lead, lead, sound, lead), -1))
+    torch.testing.assert_close(early[:, 30:38], late[:, 60:68], atol=2e-4, rtol=0)
+    assert encoder(torch.zeros(1, 2, 3841)).shape == (1, 2, ENCODER.dim)
+
+
+def test_codebooks_learn_what_is_sung(trained):
+    lines = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    held = lines[-1]
+    assert held["held_mel"] < 0.8
+    assert held["held_phoneme_first"] < 0.8  # nats; log 3 = 1.1 knowing nothing
+    folder = trained / "HeartCodec-oss-encoder"
+    encoder = encode.load_encoder(folder, torch.device("cpu"))
+    assert encoder.config == ENCODER
+
+
+def test_a_run_goes_on_where_it_stopped(corpus, tmp_path):
+    out = tmp_path / "rvq"
+    rvq.train(corpus, out, RECIPE, ENCODER, lot=0.01)
+    rvq.train(corpus, out, RECIPE, ENCODER, lot=0.01)
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    steps = [line["step"] for line in lines if "held_mel" in line]
+    assert 0 < steps[0] < steps[1]
+
+
+def test_songs_become_codes(corpus, trained, tmp_path, monkeypatch):
+    out = tmp_path / "codes"
+    command = ["encode", "--data", str(corpus), "--rvq", str(trained), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", command)
+    encode.main()
+    codes = load_file(out / "codes.safetensors")["codes"]
+    lines = [json.loads(line) for line in (out / "songs.jsonl").read_text().splitlines()]
+    assert codes.shape == (8, 6 * 382) and codes.max() < 16
+    assert [line["offset"] for line in lines] == [382 * i for i in range(6)]
+    assert lines[2]["lyrics"] == "[Verse]\nla 2"
+
+
+def test_flow_learns_and_the_parts_make_a_folder(corpus, trained, tmp_path, monkeypatch):
+    scalar = SQCodec(SQCodecConfig(init_channel=2))
+    checkpoints.save_pretrained(scalar, tmp_path / "sq")
+    out = tmp_path / "flow"
+    flow.train(corpus, trained, tmp_path / "sq", out, FLOW, lot=None)
+    last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
+    assert last["held_loss"] < 1.05  # noise alone: 1
+    assert (out / "samples" / "0-flow.ogg").is_file()
+
+    lm = Path(__file__).parents[1] / "golden" / "heartmula"
+    (tmp_path / "lm").mkdir()
+    shutil.copytree(lm, tmp_path / "lm" / "HeartMuLa-oss-nano")
+    for name in ("tokenizer.json", "gen_config.json"):
+        (tmp_path / "lm" / name).write_text("{}")
+    nano = tmp_path / "nano"
+    arguments = ["--codec", out / "HeartCodec-oss", "--encoder", trained / "HeartCodec-oss-encoder"]
+    arguments += ["--lm", tmp_path / "lm", "--out", nano]
+    monkeypatch.setattr(sys, "argv", ["assemble", *map(str, arguments)])
+    assemble.main()
+    assert checkpoints.find(nano).name == "HeartMuLa-nano"
+    codec = HeartCodec.from_pretrained(nano / "HeartCodec-oss")
+    wave = codec.detokenize(torch.zeros(8, 3, dtype=torch.long), num_steps=1)
+    assert wave.shape == (2, 3 * 3840) and wave.isfinite().all()
+
+
+def test_too_little_music_is_said(corpus, trained, tmp_path):
+    short = tmp_path / "short"
+    shutil.copytree(corpus, short)
+    lines = (short / "songs.jsonl").read_text().splitlines()
+    (short / "songs.jsonl").write_text(lines[0] + "\n")
+    checkpoints.save_pretrained(SQCodec(SQCodecConfig(init_channel=2)), tmp_path / "sq")
+    with pytest.raises(HeartlibError, match=r"1 songs .* too few"):
+        flow.train(short, trained, tmp_path / "sq", tmp_path / "flow", FLOW, lot=None)
+    with pytest.raises(HeartlibError, match="is not a corpus folder"):
+        rvq.train(tmp_path, tmp_path / "rvq", RECIPE, ENCODER, lot=None)
+
+
+def test_the_clock_counts_lots_together():
+    clock = Clock(10.0, 2.0, done=9.0)
+    assert clock.lot == 1.0 and 0.9 <= clock.fraction < 0.91 and not clock.over
+    assert learning_rate(0.0, 1.0) < 0.01 and learning_rate(1.0, 1.0) == pytest.approx(0.02)
+    assert learning_rate(0.02, 1.0) == pytest.approx(1.0)
+
+
+def test_a_step_without_a_gpu_is_just_called():
+    calls = []
+    step = GraphedStep(lambda: calls.append(1) or {"loss": torch.ones(())}, enabled=False)
+    assert step()["loss"] == 1 and calls == [1]
