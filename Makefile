@@ -9,12 +9,12 @@ song: $(VENV)/.installed
 	@$(BIN)/heartlib generate --lyrics-file assets/lyrics.txt --tags-file assets/tags.txt --output song.mp3 --overwrite
 
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow and not gpu"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/basedpyright --level error
+	$(BIN)/basedpyright --pythonpath $(BIN)/python --level error
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

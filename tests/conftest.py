@@ -11,6 +11,9 @@ from heartlib import checkpoints
 from heartlib.heartcodec import HeartCodec, HeartCodecConfig
 from heartlib.heartmula import HeartMuLa, HeartMuLaConfig
 
+# The models of the tests are so small that a second thread only waits for the first.
+torch.set_num_threads(1)
+
 LYRICS = "[Verse]\nThe morning light is on the sea\n"
 TAGS = "pop,female"
 CODEBOOK_SIZE = 32

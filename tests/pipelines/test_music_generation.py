@@ -148,6 +148,24 @@ def test_cancelled_while_decoding_keeps_the_windows_done(pipe: HeartMuLaGenPipel
     assert torch.equal(part, whole[:, : part.shape[1]])
 
 
+def test_small_models_sing_on_one_thread_and_give_the_others_back(pipe: HeartMuLaGenPipeline):
+    torch.set_num_threads(2)
+    try:
+        seen: dict[str, int] = {}
+        pipe.generate(
+            LYRICS,
+            TAGS,
+            max_audio_length_ms=160,
+            seed=1,
+            num_steps=1,
+            progress=lambda stage, *_: seen.update({stage: torch.get_num_threads()}),
+        )
+        assert seen == {"singing": 1, "decoding": 2}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_loud_songs_are_turned_down_in_the_file(song: Song, tmp_path: Path):
     loud = Song(**{**vars(song), "waveform": song.waveform / song.waveform.abs().max() * 3})
     back, _ = audio.read(loud.save(tmp_path / "loud.wav"))

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from heartlib.errors import UsageError
+from heartlib.errors import CheckpointError, UsageError
+from heartlib.heartmula import GenConfig
 from heartlib.pipelines import GenerationSettings
 
 
@@ -45,7 +46,17 @@ def test_frames_fit_into_the_positions_that_the_prompt_leaves():
     assert GenerationSettings(max_audio_length_ms=199).frames(**model) == 2
     assert GenerationSettings().frames(**model) == 2000
     assert GenerationSettings().frames(positions=8192, prompt=48, name="3B") == 3000
+    assert GenerationSettings().frames(**model, longest_ms=60_000) == 750
+    assert GenerationSettings(max_audio_length_ms=80_000).frames(**model, longest_ms=60_000) == 1000
     with pytest.raises(UsageError, match=r"2001 frames .* make 2049, nano has 2048.*at most 160 s"):
         GenerationSettings(max_audio_length_ms=160_080).frames(**model)
     with pytest.raises(UsageError, match="shorten the lyrics"):
         GenerationSettings().frames(positions=100, prompt=100, name="nano")
+
+
+def test_a_checkpoint_may_tell_its_longest_song():
+    told = GenConfig.from_dict({"audio_eos_id": 5, "longest_song_ms": 60_000})
+    assert told.longest_song_ms == 60_000 and GenConfig.from_dict(told.to_dict()) == told
+    assert "longest_song_ms" not in GenConfig().to_dict()
+    with pytest.raises(CheckpointError, match="longest_song_ms must be a whole number"):
+        GenConfig.from_dict({"longest_song_ms": "long"})

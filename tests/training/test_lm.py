@@ -49,6 +49,7 @@ TINY = LMRecipe(
     tag_dropout=0.0,
     depth_share=1.0,
     holdout=0,
+    frame_noise=0.0,
 )
 
 
@@ -155,6 +156,21 @@ def test_dropped_conditions_are_all_alike(data):
     rng = np.random.default_rng(0)
     assert torch.equal(run(model, dropped([song], rng))[0], run(model, dropped([other], rng))[0])
     assert not torch.equal(run(model, kept([song], rng))[0], run(model, kept([other], rng))[0])
+
+
+def test_noise_changes_what_was_sung_not_what_comes_next(data):
+    folder, _, _ = data
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    songs = read_songs(folder, tokenizer, TINY.gen_config, TINY.codebooks)
+    rng = np.random.default_rng(0)
+    clean = collator(tokenizer)(songs, rng)
+    noisy = [collator(tokenizer, frame_noise=0.5)(songs, rng) for _ in range(20)]
+    wrong = torch.stack([batch.tokens != clean.tokens for batch in noisy])
+    assert not wrong[..., -1].any()  # the text stays
+    sung = clean.mask[..., :-1]
+    assert 0.15 < wrong[..., :-1][:, sung].float().mean() < 0.35
+    assert all(torch.equal(batch.frames, clean.frames) for batch in noisy)
+    assert max(int(batch.tokens[..., :-1].max()) for batch in noisy) < TINY.codebook_size
 
 
 def test_loss_of_knowing_nothing(data):

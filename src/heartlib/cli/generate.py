@@ -50,7 +50,8 @@ def add_parser(subparsers: Any) -> None:
     song.add_argument(
         "--length",
         metavar="SECONDS",
-        help="longest the song may be (default: auto, as long as the model can, up to 240)",
+        help="longest the song may be (default: auto: 60 with nano, 240 with the others); "
+        "it ends earlier where the model ends it",
     )
     file = parser.add_argument_group("the file")
     file.add_argument(

@@ -13,12 +13,17 @@ FRAME_SECONDS = 0.08
 
 
 class Progress:
-    """A bar a stage on stderr, in seconds of song; called as the pipeline's `progress`."""
+    """A bar a stage on stderr, in seconds of song; called as the pipeline's `progress`.
+
+    While singing the end is not known yet: the bar runs towards the longest that the song may be,
+    and is cut where the song ended. Where stderr is no terminal, one line a stage.
+    """
 
     def __init__(self, *, quiet: bool = False):
         self.quiet = quiet
         self.stage = ""
         self.bar: Any = None
+        self.terminal = sys.stderr.isatty()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if self.quiet:
@@ -26,13 +31,19 @@ class Progress:
         if stage != self.stage:
             self._close()
             self.stage = stage
+            most = total * FRAME_SECONDS
+            if not self.terminal:
+                limit = "at most " if stage == "singing" else ""
+                print(f"{stage}: {limit}{most:.1f} s of song", file=sys.stderr, flush=True)
+                return
             self.bar = tqdm(
-                total=total * FRAME_SECONDS,
+                total=most,
                 desc=f"{stage:<8}",
                 file=sys.stderr,
                 bar_format="{desc} {bar} {n:5.1f}/{total:.1f} s [{elapsed}]",
             )
-        self.bar.update(done * FRAME_SECONDS - self.bar.n)
+        if self.bar is not None:
+            self.bar.update(done * FRAME_SECONDS - self.bar.n)
 
     def __enter__(self) -> "Progress":
         return self

@@ -178,8 +178,18 @@ def draw_tags(rng: random.Random, style: Style) -> str:
     return ",".join(tag for tag in told if tag) or style.genre
 
 
+def tags_by_category() -> dict[str, list[str]]:
+    """Every tag that a song can carry, sorted within its category: what a nano checkpoint knows."""
+    return {
+        "genre": sorted(GENRES),
+        "timbre": sorted(TIMBRES),
+        "singer": ["female", "male", "instrumental"],
+        "mood": sorted({mood for row in _MOODS.values() for mood in row}),
+        "instrument": sorted(PROGRAMS),
+        "tempo": ["fast", "medium", "slow"],
+    }
+
+
 def tag_vocabulary() -> frozenset[str]:
     """Every tag that a song can carry."""
-    moods = {mood for row in _MOODS.values() for mood in row}
-    fixed = {"female", "male", "instrumental"}
-    return frozenset({*GENRES, *TIMBRES, *PROGRAMS, *BEAT_FRAMES, *moods, *fixed})
+    return frozenset(tag for tags in tags_by_category().values() for tag in tags)

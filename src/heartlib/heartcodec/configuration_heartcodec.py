@@ -80,7 +80,9 @@ class HeartCodecConfig:
     def from_dict(cls, data: dict[str, Any]) -> "HeartCodecConfig":
         """From the object in config.json; fields we do not know are ignored."""
         known = {f.name for f in fields(cls)}
-        pick = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known}
+        pick: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in data.items() if k in known
+        }
         return cls(**pick)
 
     def to_dict(self) -> dict[str, Any]:

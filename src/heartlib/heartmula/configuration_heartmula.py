@@ -8,6 +8,8 @@ from typing import Any
 
 from heartlib.errors import CheckpointError
 
+FRAME_MS = 80  # of sound in a frame of codes
+
 
 @dataclass(frozen=True)
 class StackConfig:
@@ -121,16 +123,23 @@ class HeartMuLaConfig:
 
 @dataclass(frozen=True)
 class GenConfig:
-    """Token ids that bind tokenizer, language model and codec (gen_config.json)."""
+    """Token ids that bind tokenizer, language model and codec (gen_config.json).
+
+    longest_song_ms: the longest song that the model learned from, where its makers say so; without
+    it a song may be as long as the model's positions allow.
+    """
 
     text_bos_id: int = 128000
     text_eos_id: int = 128001
     audio_eos_id: int = 8193
     empty_id: int = 0
+    longest_song_ms: int | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            if value is None and field.default is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
                 raise CheckpointError(f"{field.name} must be a whole number >= 0, got {value!r}")
 
@@ -141,4 +150,4 @@ class GenConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The object of gen_config.json."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}

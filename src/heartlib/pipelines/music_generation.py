@@ -41,6 +41,7 @@ from heartlib.pipelines.settings import FRAME_MS, GenerationSettings
 from heartlib.pipelines.song import Song
 
 Progress = Callable[[str, int, int], None]
+SMALL_BYTES = 256 * 2**20
 
 
 class Cancelled(HeartlibError):
@@ -158,8 +159,9 @@ class HeartMuLaGenPipeline:
     ) -> Song:
         """Sing `lyrics` (text with section markers) in the style of `tags` ("pop,female").
 
-        max_audio_length_ms: None for as long as the model can, up to 240 s. seed: None draws one;
-        the song tells it. progress("singing" or "decoding", frames done, frames at most).
+        max_audio_length_ms: None for as long as the longest song that the model learned from, where
+        its gen_config.json tells (longest_song_ms), else as long as it can, up to 240 s. seed: None
+        draws one; the song tells it. progress("singing" or "decoding", frames done, frames at most).
         cancel: set while singing, what was sung is decoded; set while decoding, the windows
         decoded so far are returned; `complete` is then False. Raises UsageError for a value that
         is not allowed, HeartlibError where there is nothing to sing or too little memory.
@@ -184,7 +186,7 @@ class HeartMuLaGenPipeline:
                 if not self.lazy_load:
                     self.load()
                 mula = self._load_mula()
-            with _timed(timings, "singing"):
+            with _timed(timings, "singing"), _threads(self._singing_threads()):
                 codes = self._sing(mula, prompt, frames, settings, progress, cancel)
             complete = cancel is None or not cancel.is_set()
             del mula
@@ -226,6 +228,7 @@ class HeartMuLaGenPipeline:
             positions=self.config.backbone.max_seq_len,
             prompt=len(prompt.tokens),
             name=self.paths.name,
+            longest_ms=self.gen_config.longest_song_ms,
         )
         return prompt, frames
 
@@ -253,6 +256,12 @@ class HeartMuLaGenPipeline:
         if codes.shape[-1] == 0:
             raise Cancelled("cancelled before anything was sung")
         return codes
+
+    def _singing_threads(self) -> int:
+        """CPU threads for the frame loop: one where the model is so small that waiting for the
+        others at each of its products takes longer than the products."""
+        small = self.placement.mula_device.type == "cpu" and self.mula_bytes < SMALL_BYTES
+        return 1 if small else torch.get_num_threads()
 
     def _check_memory(self) -> None:
         """Each model alone must fit, or the song could be sung and not decoded."""
@@ -332,6 +341,19 @@ def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     timings[stage] += time.perf_counter() - start
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute on `count` CPU threads, then on as many as before."""
+    before = torch.get_num_threads()
+    if count != before:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if count != before:
+            torch.set_num_threads(before)
 
 
 @contextmanager

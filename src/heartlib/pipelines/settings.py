@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 
 from heartlib.errors import UsageError
+from heartlib.heartmula.configuration_heartmula import FRAME_MS
 
-FRAME_MS = 80
 LONGEST_MS = 240_000
 SEEDS = 2**63
 
@@ -14,9 +14,10 @@ SEEDS = 2**63
 class GenerationSettings:
     """One song's settings; UsageError where a value is not allowed.
 
-    max_audio_length_ms: None for as long as the model can sing, up to 240 s.
-    num_steps, guidance_scale: of the codec's flow matching (SPEC 3); the others of the language
-    model (SPEC 2). seed: None draws one.
+    max_audio_length_ms: None for as long as the longest song that the model learned from, where its
+    checkpoint tells, else for as long as it can sing, up to 240 s.
+    num_steps, guidance_scale: of the codec's flow matching; the others of the language
+    model. seed: None draws one.
     """
 
     max_audio_length_ms: int | None = None
@@ -55,11 +56,15 @@ class GenerationSettings:
                     f"not {self.max_audio_length_ms} ms"
                 )
 
-    def frames(self, *, positions: int, prompt: int, name: str) -> int:
+    def frames(
+        self, *, positions: int, prompt: int, name: str, longest_ms: int | None = None
+    ) -> int:
         """How many frames may be sung: `positions` the model has, `prompt` of them taken by text.
 
-        UsageError with the numbers where the prompt leaves no room or the length asked for does
-        not fit. `name`: the model's, for the message.
+        longest_ms: where no length was asked for, the most that is sung (the longest song that the
+        model learned from; beyond it the model is lost). UsageError with the numbers where the
+        prompt leaves no room or the length asked for does not fit. `name`: the model's, for the
+        message.
         """
         room = positions - prompt
         if room < 1:
@@ -67,7 +72,7 @@ class GenerationSettings:
                 f"lyrics and tags take {prompt} positions, {name} has {positions}: shorten the lyrics"
             )
         if self.max_audio_length_ms is None:
-            return min(room, LONGEST_MS // FRAME_MS)
+            return min(room, max(1, min(longest_ms or LONGEST_MS, LONGEST_MS) // FRAME_MS))
         frames = int(self.max_audio_length_ms // FRAME_MS)
         if frames > room:
             raise UsageError(

@@ -5,12 +5,14 @@
 """
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
 import torch
 
 from heartlib import checkpoints
+from heartlib.corpus.styles import tags_by_category
 from heartlib.heartcodec import HeartCodec, HeartCodecConfig
 from heartlib.heartmula import HeartMuLa
 
@@ -40,6 +42,8 @@ def main() -> None:
     shutil.copytree(arguments.encoder, encoder, dirs_exist_ok=True)
     for name in ("tokenizer.json", "gen_config.json"):
         shutil.copyfile(arguments.lm / name, arguments.out / name)
+    text = json.dumps(tags_by_category(), indent=1) + "\n"
+    (arguments.out / "tags.json").write_text(text, encoding="utf-8")
     total = sum(p.stat().st_size for p in arguments.out.rglob("*") if p.is_file())
     print(f"{arguments.out}: {total / 1e6:.1f} MB")
 

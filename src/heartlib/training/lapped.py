@@ -11,6 +11,7 @@ Legend: H samples (24 kHz) a latent, R samples a frame of the last stage, s stri
 """
 
 import math
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ def start_lapped(codec: SQCodec, wave: Tensor, coefficients: int = 104) -> None:
     strength = codec.encoder(wave).std((0, 2)).clamp_min(1e-5)  # [128]
     strength[coefficients:] /= strength[coefficients:].mean() / strength[coefficients:]
     scale = DEVIATION / strength
-    last, first = codec.encoder[-1], codec.decoder[0]
+    last, first = cast(list[Any], [codec.encoder[-1], codec.decoder[0]])
     set_weight(last, last.weight * scale[:, None, None])
     weight = first.weight.clone()
     weight[:coefficients, :coefficients] /= scale[:coefficients, None]
@@ -82,7 +83,7 @@ def start_lapped(codec: SQCodec, wave: Tensor, coefficients: int = 104) -> None:
 
 def _encoder(codec: SQCodec, frame: int, hop: int, count: int) -> None:
     """Samples to channels, then the transform; its first coefficients become the latents."""
-    first, pre, *blocks, last = codec.encoder
+    first, pre, *blocks, last = cast(list[Any], list(codec.encoder))
     for conv in (first, pre.conv):
         weight = noise(conv)
         weight[0] = 0.0
@@ -113,7 +114,7 @@ def _encoder(codec: SQCodec, frame: int, hop: int, count: int) -> None:
 
 def _decoder(codec: SQCodec, frame: int, hop: int, count: int) -> None:
     """The transform's inverse from the latents two ahead, then channels to samples."""
-    first, *blocks, post, last = codec.decoder
+    first, *blocks, post, last = cast(list[Any], list(codec.decoder))
     weight = noise(first)
     weight[:count] = 0.0
     weight[range(count), range(count), -1] = 1.0

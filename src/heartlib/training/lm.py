@@ -15,7 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from heartlib.errors import UsageError
 from heartlib.heartmula import GenConfig, HeartMuLa, HeartMuLaConfig, StackConfig
+from heartlib.heartmula.configuration_heartmula import FRAME_MS
 from heartlib.training.lm_data import Batch, Collator, Song, plan_epoch, read_songs
 from heartlib.training.loop import EMA, Clock, Log, learning_rate, set_learning_rate
 from heartlib.training.state import has_state, load_state, save_state
@@ -42,7 +43,7 @@ class LMRecipe:
 
     layers: int = 6
     heads: int = 6
-    kv_heads: int = 3
+    kv_heads: int = 2
     width: int = 384
     feed_forward: int = 1024
     positions: int = 2048
@@ -52,7 +53,7 @@ class LMRecipe:
     depth_width: int = 256
     depth_feed_forward: int = 768
     codebooks: int = 8
-    codebook_size: int = 1024
+    codebook_size: int = 512
     muq_dim: int = 512
 
     minutes: float = 8.0  # of the whole schedule
@@ -71,6 +72,7 @@ class LMRecipe:
     lambda_k: tuple[float, ...] = (1.0,)  # one for all, or one for each codebook from 1
     condition_dropout: float = 0.1
     tag_dropout: float = 0.05
+    frame_noise: float = 0.2
     depth_share: float = 0.5  # share of the frames that the depth decoder learns from in a step
     holdout: int = 64
     validate_every: int = 500
@@ -81,7 +83,7 @@ class LMRecipe:
     def __post_init__(self) -> None:
         if len(self.lambda_k) not in (1, self.codebooks - 1):
             raise UsageError(f"lambda_k takes 1 or {self.codebooks - 1} numbers")
-        for name in ("dropout", "condition_dropout", "tag_dropout"):
+        for name in ("dropout", "condition_dropout", "tag_dropout", "frame_noise"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 0 and below 1")
         if not 0 < self.depth_share <= 1:
@@ -301,6 +303,7 @@ def train(
         condition_dropout=recipe.condition_dropout,
         tag_dropout=recipe.tag_dropout,
         depth_share=recipe.depth_share,
+        frame_noise=recipe.frame_noise,
     )
     exact = Collator(
         tokenizer, recipe.gen_config, condition_dropout=0.0, tag_dropout=0.0, depth_share=1.0
@@ -354,7 +357,9 @@ def train(
     trainer.ema.copy_to(model)
     report_validation(averaged=True)
     model.save_pretrained(out / "HeartMuLa-oss-nano", dtype=save_dtype)
-    text = json.dumps(recipe.gen_config.to_dict(), indent=1) + "\n"
+    longest = max(len(song.frames) for song in learn)
+    config = replace(recipe.gen_config, longest_song_ms=FRAME_MS * longest)
+    text = json.dumps(config.to_dict(), indent=1) + "\n"
     (out / "gen_config.json").write_text(text, encoding="utf-8")
     if tokenizer_file.resolve() != (out / "tokenizer.json").resolve():
         shutil.copyfile(tokenizer_file, out / "tokenizer.json")

@@ -126,7 +126,12 @@ def plan_epoch(songs: Sequence[Song], budget: int, rng: np.random.Generator) -> 
 
 
 class Collator:
-    """Builds batches: joins prompts and frames, drops tags and whole conditions at random."""
+    """Builds batches: joins prompts and frames, drops tags and whole conditions at random.
+
+    `frame_noise`: at most this share of a song's input codes is replaced by random ones (how much
+    differs from song to song), so that the model neither learns songs by heart nor loses its place
+    when, singing freely, it has sung a wrong code. What it must predict stays true.
+    """
 
     def __init__(
         self,
@@ -136,11 +141,13 @@ class Collator:
         condition_dropout: float,
         tag_dropout: float,
         depth_share: float,
+        frame_noise: float = 0.0,
     ) -> None:
         self.gen_config = gen_config
         self.condition_dropout = condition_dropout
         self.tag_dropout = tag_dropout
         self.depth_share = depth_share
+        self.frame_noise = frame_noise
         self.comma = tokenizer.encode(",").ids
         self.open_tags = tokenizer.encode("<tag>").ids
         self.close_tags = tokenizer.encode("</tag>").ids
@@ -151,6 +158,14 @@ class Collator:
         for number, tag in enumerate(tags):
             ids += [*(self.comma if number else ()), *tag]
         return bracket([*ids, *self.close_tags], self.gen_config)
+
+    def sung(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Frames [T, K] as the model might have sung them: some codes wrong."""
+        if not self.frame_noise:
+            return frames
+        wrong = rng.random(frames.shape) < rng.random() * self.frame_noise
+        others = rng.integers(0, self.gen_config.audio_eos_id - 1, frames.shape, dtype=frames.dtype)
+        return np.where(wrong, others, frames)
 
     def __call__(self, songs: Sequence[Song], rng: np.random.Generator) -> Batch:
         """A batch of these songs on the CPU; `rng` decides what is dropped."""
@@ -170,7 +185,7 @@ class Collator:
             start, count = len(prompt), len(song.frames)
             tokens[row, :start, codebooks] = prompt
             mask[row, :start, codebooks] = True
-            tokens[row, start : start + count - 1, :codebooks] = song.frames[:-1]
+            tokens[row, start : start + count - 1, :codebooks] = self.sung(song.frames[:-1], rng)
             mask[row, start : start + count - 1, :codebooks] = True
             at.append(row * length + np.arange(start - 1, start - 1 + count))
         targets = np.concatenate([song.frames for song in songs]).astype(np.int64)

@@ -136,7 +136,9 @@ class EMA(nn.Module):
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
         means = list(self.buffers())
-        torch._foreach_lerp_(means, [p.detach() for p in module.parameters()], 1 - self.decay)
+        torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+            means, [p.detach() for p in module.parameters()], 1 - self.decay
+        )
 
     @torch.no_grad()
     def copy_to(self, module: nn.Module) -> None:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import soundfile
 import torch
@@ -213,11 +214,12 @@ def apply(optimizer: torch.optim.Optimizer, loss: Tensor, module: nn.Module, cli
 @torch.no_grad()
 def with_weight_norm(codec: SQCodec) -> SQCodec:
     """A copy of a folded codec under weight norm, as checkpoints keep it."""
-    parts, fresh = dict(codec.named_modules()), SQCodec(codec.config)
+    parts: dict[str, Any] = dict(codec.named_modules())
+    fresh = SQCodec(codec.config)
     for name, module in fresh.named_modules():
         if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
             set_weight(module, parts[name].weight.cpu())
-            module.bias.copy_(parts[name].bias)
+            module.load_state_dict({"bias": parts[name].bias.cpu()}, strict=False)
         elif isinstance(module, nn.PReLU):
             module.weight.copy_(parts[name].weight)
     return fresh

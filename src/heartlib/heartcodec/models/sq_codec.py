@@ -6,7 +6,7 @@ Everything is causal but the decoder's first convolution, which looks `delay_ker
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
+Module = TypeVar("Module", bound=nn.Module)
 DILATIONS = (1, 3, 5, 7, 9)
 LEVELS = 9  # a latent is rounded to a multiple of 1/9
 CHUNK_SAMPLES = (
@@ -266,7 +267,7 @@ def round_latents(latents: Tensor) -> Tensor:
     return rounded
 
 
-def fold_weight_norm(module: nn.Module) -> nn.Module:
+def fold_weight_norm(module: Module) -> Module:
     """Replace every g * v / |v| under `module` by its value, in place: for inference, once, after loading."""
     for part in module.modules():
         if parametrize.is_parametrized(part, "weight"):
@@ -275,7 +276,7 @@ def fold_weight_norm(module: nn.Module) -> nn.Module:
 
 
 class SQCodec(nn.Module):
-    """The scalar codec (SPEC of HeartCodec, arXiv 2601.10547): encoder, rounding, decoder.
+    """The scalar codec of HeartCodec (arXiv 2601.10547): encoder, rounding, decoder.
 
     Rows are independent mono signals; n must be a multiple of `config.hop` for encode.
     """
