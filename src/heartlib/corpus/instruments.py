@@ -40,7 +40,7 @@ class Band:
 
     def __init__(self, font: Path) -> None:
         try:
-            import fluidsynth
+            import fluidsynth  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise HeartlibError(
                 f"the corpus needs FluidSynth ({error}): apt install fluidsynth libfluidsynth3, "

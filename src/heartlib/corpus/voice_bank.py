@@ -31,7 +31,7 @@ def world() -> ModuleType:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import pyworld
+            import pyworld  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise HeartlibError(
             f"the corpus needs pyworld ({error}): pip install 'heartlib[corpus]'"
