@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
 from heartlib.heartcodec.models import sq_codec
-from heartlib.heartcodec.models.sq_codec import SQCodec, SQCodecConfig, fold_weight_norm
+from heartlib.heartcodec.models.sq_codec import SQCodec, fold_weight_norm
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "heartcodec"
 PREFIX = "scalar_model."
@@ -32,7 +33,7 @@ def golden() -> dict[str, Tensor]:
 
 def golden_codec() -> SQCodec:
     values = json.loads((GOLDEN / "config.json").read_text())
-    codec = SQCodec(SQCodecConfig.from_dict(values))
+    codec = SQCodec(HeartCodecConfig.from_dict(values))
     weights = load_file(GOLDEN / "model.safetensors")
     mine = {k.removeprefix(PREFIX): v for k, v in weights.items() if k.startswith(PREFIX)}
     codec.load_state_dict(mine, strict=True)
@@ -41,7 +42,7 @@ def golden_codec() -> SQCodec:
 
 def random_codec(**fields) -> SQCodec:
     torch.manual_seed(1)
-    return SQCodec(SQCodecConfig(init_channel=2, **fields))
+    return SQCodec(HeartCodecConfig(init_channel=2, **fields))
 
 
 @torch.inference_mode()
@@ -95,14 +96,14 @@ def test_audio_depends_on_exactly_the_latents_it_says() -> None:
         if isinstance(unit, nn.PReLU):
             unit.weight.fill_(1.0)  # linear, so that an impulse is seen wherever it reaches
     config, at = codec.config, 60
-    base = torch.zeros(1, 128, at + config.lookbehind + 4, dtype=torch.float64)
+    base = torch.zeros(1, 128, at + codec.lookbehind + 4, dtype=torch.float64)
     changed = base.clone()
     changed[:, 0, at] = 1.0
     difference = (codec.decode(changed) - codec.decode(base))[0, 0].abs()
     touched = difference.nonzero().flatten()
-    assert touched[0] // config.hop == at - config.lookahead
-    assert touched[-1] // config.hop <= at + config.lookbehind
-    assert touched[-1] // config.hop >= at + config.lookbehind - 1
+    assert touched[0] // config.samples_per_latent == at - codec.lookahead
+    assert touched[-1] // config.samples_per_latent <= at + codec.lookbehind
+    assert touched[-1] // config.samples_per_latent >= at + codec.lookbehind - 1
 
 
 @torch.inference_mode()
@@ -113,10 +114,10 @@ def test_rows_are_independent() -> None:
 
 
 def test_config_survives_json_and_ignores_the_rest() -> None:
-    config = SQCodecConfig(init_channel=12)
-    values = json.loads(json.dumps({**config.to_dict(), "dim": 512, "model_type": "heartcodec"}))
-    assert SQCodecConfig.from_dict(values) == config
-    assert config.hop == 1920
+    config = HeartCodecConfig(init_channel=12)
+    values = json.loads(json.dumps({**config.to_dict(), "unknown": 1}))
+    assert HeartCodecConfig.from_dict(values) == config
+    assert config.samples_per_latent == 1920
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def test_config_survives_json_and_ignores_the_rest() -> None:
 )
 def test_impossible_configs_are_refused(fields: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        SQCodecConfig(**fields)
+        HeartCodecConfig(**fields)
 
 
 def test_audio_of_a_wrong_length_is_refused() -> None:

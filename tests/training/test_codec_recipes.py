@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 from heartlib import checkpoints
 from heartlib.errors import HeartlibError
 from heartlib.heartcodec import HeartCodec
+from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
 from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderConfig
 from heartlib.heartcodec.models.residual_vq import ResidualVQ
-from heartlib.heartcodec.models.sq_codec import SQCodec, SQCodecConfig
+from heartlib.heartcodec.models.sq_codec import SQCodec
 from heartlib.training import assemble, encode, flow, rvq
 from heartlib.training.alignment import inventory, phoneme_frames, pitch_frames
 from heartlib.training.loop import Clock, GraphedStep, learning_rate
@@ -151,7 +152,7 @@ def test_songs_become_codes(corpus, trained, tmp_path, monkeypatch):
 
 
 def test_flow_learns_and_the_parts_make_a_folder(corpus, trained, tmp_path, monkeypatch):
-    scalar = SQCodec(SQCodecConfig(init_channel=2))
+    scalar = SQCodec(HeartCodecConfig(init_channel=2))
     checkpoints.save_pretrained(scalar, tmp_path / "sq")
     out = tmp_path / "flow"
     flow.train(corpus, trained, tmp_path / "sq", out, FLOW, lot=None)
@@ -180,7 +181,7 @@ def test_too_little_music_is_said(corpus, trained, tmp_path):
     shutil.copytree(corpus, short)
     lines = (short / "songs.jsonl").read_text().splitlines()
     (short / "songs.jsonl").write_text(lines[0] + "\n")
-    checkpoints.save_pretrained(SQCodec(SQCodecConfig(init_channel=2)), tmp_path / "sq")
+    checkpoints.save_pretrained(SQCodec(HeartCodecConfig(init_channel=2)), tmp_path / "sq")
     with pytest.raises(HeartlibError, match=r"1 songs .* too few"):
         flow.train(short, trained, tmp_path / "sq", tmp_path / "flow", FLOW, lot=None)
     with pytest.raises(HeartlibError, match="is not a corpus folder"):

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from heartlib import checkpoints
 from heartlib.audio.mel import log_mel, mel_filterbank
 from heartlib.errors import HeartlibError
-from heartlib.heartcodec.models.sq_codec import SQCodec, SQCodecConfig, fold_weight_norm
+from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
+from heartlib.heartcodec.models.sq_codec import SQCodec, fold_weight_norm
 from heartlib.training import sq_codec
 from heartlib.training.audio_data import Crops, load_audio, song_files, split_songs
 from heartlib.training.lapped import start_lapped
@@ -191,13 +192,13 @@ def test_a_new_codec_carries_low_sounds_with_their_phase() -> None:
 
 
 def test_a_codec_too_narrow_for_the_transform_is_refused() -> None:
-    codec = SQCodec(SQCodecConfig(init_channel=8))
+    codec = SQCodec(HeartCodecConfig(init_channel=8))
     with pytest.raises(ValueError, match="init_channel 8 is too narrow"):
         start_lapped(codec, torch.randn(2, 1, 1920 * 4))
 
 
 def test_weight_norm_is_put_back_as_it_was() -> None:
-    codec = SQCodec(SQCodecConfig(init_channel=2))
+    codec = SQCodec(HeartCodecConfig(init_channel=2))
     wave = 0.1 * torch.randn(1, 1, 1920 * 3)
     with torch.no_grad():
         before = codec(wave)
@@ -235,7 +236,7 @@ def test_a_run_stops_goes_on_and_writes_a_codec(corpus: Path, tmp_path: Path) ->
     starts = [line for line in lines if line.get("event") == "start"]
     assert starts[0]["step"] == 0 < starts[1]["step"] < lines[-1]["step"]
     assert lines[-1]["minutes"] >= 0.016
-    codec = SQCodec(checkpoints.read_config(out / "sq_codec", SQCodecConfig))
+    codec = SQCodec(checkpoints.read_config(out / "sq_codec", HeartCodecConfig))
     codec.load_state_dict(load_file(out / "sq_codec" / "model.safetensors"), strict=True)
     assert codec.config.init_channel == 12
     sample, rate = soundfile.read(next((out / "samples").glob("*.flac")))

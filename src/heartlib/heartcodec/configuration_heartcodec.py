@@ -1,5 +1,7 @@
 """The configuration of HeartCodec, with the published field names."""
 
+import math
+import operator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -62,14 +64,26 @@ class HeartCodecConfig:
             )
         if self.attention_head_dim % 2:
             raise ValueError(f"attention_head_dim {self.attention_head_dim} must be even")
+        down = (self.downsample_factors, self.downsample_kernel_sizes)
+        up = (self.upsample_factors, self.upsample_kernel_sizes)
+        for factors, kernels in (down, up):
+            if len(factors) != len(kernels) or any(map(operator.gt, factors, kernels)):
+                raise ValueError(
+                    f"factors {factors} and kernel sizes {kernels} must pair up, kernel ≥ factor"
+                )
+        if math.prod(self.downsample_factors) != math.prod(self.upsample_factors):
+            raise ValueError(
+                f"down {self.downsample_factors} and up {self.upsample_factors} must cancel out"
+            )
+        if self.delay_kernel_size % 2 == 0:
+            raise ValueError(f"delay_kernel_size must be odd, not {self.delay_kernel_size}")
+        if self.init_channel < 1:
+            raise ValueError(f"init_channel must be at least 1, not {self.init_channel}")
 
     @property
     def samples_per_latent(self) -> int:
         """1,920 at full size: 48 kHz over 25 Hz."""
-        product = self.num_samples
-        for factor in self.upsample_factors:
-            product *= factor
-        return product
+        return self.num_samples * math.prod(self.upsample_factors)
 
     @property
     def samples_per_frame(self) -> int:

@@ -18,7 +18,7 @@ from heartlib.heartcodec.configuration_heartcodec import (
     HeartCodecConfig,
 )
 from heartlib.heartcodec.models.flow_matching import FlowMatching
-from heartlib.heartcodec.models.sq_codec import SQCodec, SQCodecConfig, fold_weight_norm
+from heartlib.heartcodec.models.sq_codec import SQCodec, fold_weight_norm
 
 WINDOW_FRAMES = 372  # 29.76 s
 HOP_FRAMES = 320
@@ -68,7 +68,7 @@ class HeartCodec(nn.Module):
         super().__init__()
         self.config = config
         self.flow_matching = FlowMatching(config)
-        self.scalar_model = SQCodec(SQCodecConfig.from_dict(config.to_dict()))
+        self.scalar_model = SQCodec(config)
 
     @classmethod
     def from_pretrained(

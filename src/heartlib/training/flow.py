@@ -26,7 +26,7 @@ from heartlib.heartcodec.modeling_heartcodec import (
 )
 from heartlib.heartcodec.models.flow_matching import SIGMA_MIN, FlowMatching
 from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderConfig
-from heartlib.heartcodec.models.sq_codec import SQCodec, SQCodecConfig
+from heartlib.heartcodec.models.sq_codec import SQCodec
 from heartlib.training.corpus_audio import read_songs, song_ids, split
 from heartlib.training.encode import encode_song, load_encoder
 from heartlib.training.loop import (
@@ -63,7 +63,7 @@ class FlowRecipe:
 @torch.inference_mode()
 def encode_latents(scalar: SQCodec, wave: Tensor, frames: int) -> Tensor:
     """Stereo audio [2, n] → unrounded latents float16 [2T, 256], the audio padded to T frames."""
-    length = frames * LATENTS_PER_FRAME * scalar.config.hop
+    length = frames * LATENTS_PER_FRAME * scalar.config.samples_per_latent
     wave = nn.functional.pad(wave, (0, length - wave.shape[-1]))
     rows = scalar.encode(wave[:, None])  # [2, 128, 2T]
     return rows.permute(2, 0, 1).flatten(1).to(torch.float16)
@@ -96,16 +96,15 @@ class Pairs:
 
 def build_codec(rvq: Path, sq: Path, recipe: FlowRecipe, device: torch.device) -> HeartCodec:
     """A codec whose scalar model and codebooks are trained and whose estimator is new."""
-    scalar_config = checkpoints.read_config(sq, SQCodecConfig)
+    scalar = checkpoints.read_config(sq, HeartCodecConfig)
     encoder = checkpoints.read_config(
         rvq / "HeartCodec-oss-encoder", MelEncoderConfig, "encoder_config.json"
     )
     books = load_file(rvq / "vq_embed.safetensors")
     size, width = books["layers.0._codebook.embed"].shape[1:]
     kept = sum(name.endswith("_codebook.embed") for name in books)
-    latent = 2 * scalar_config.latent_hidden_dim
     config = replace(
-        HeartCodecConfig(),
+        scalar,
         dim=encoder.dim,
         codebook_size=size,
         codebook_dim=width,
@@ -114,8 +113,7 @@ def build_codec(rvq: Path, sq: Path, recipe: FlowRecipe, device: torch.device) -
         num_attention_heads=recipe.num_heads,
         num_layers=recipe.num_layers,
         num_layers_2=recipe.num_layers_2,
-        in_channels=2 * latent + encoder.dim,
-        init_channel=scalar_config.init_channel,
+        in_channels=2 * scalar.out_channels + encoder.dim,
     )
     codec = HeartCodec(config)
     codec.scalar_model.load_state_dict(load_file(sq / "model.safetensors"))

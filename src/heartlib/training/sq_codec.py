@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from heartlib import checkpoints
 from heartlib.errors import HeartlibError
+from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
 from heartlib.heartcodec.models.sq_codec import (
     LEVELS,
     SQCodec,
-    SQCodecConfig,
     fold_weight_norm,
 )
 from heartlib.training.audio_data import (
@@ -128,7 +128,7 @@ class Training:
     def __init__(self, recipe: SQRecipe, device: torch.device, *, graphed: bool = False) -> None:
         self.recipe = recipe
         torch.manual_seed(recipe.seed)
-        config = SQCodecConfig(init_channel=recipe.init_channel)
+        config = HeartCodecConfig(init_channel=recipe.init_channel)
         self.codec = fold_weight_norm(SQCodec(config)).to(device)
         self.critic = Discriminator(recipe.discriminator_sizes, recipe.discriminator_channels).to(
             device
@@ -297,7 +297,7 @@ def train(
     files, held_files = split_songs(song_files(data))
     graphed = graphed and place.type == "cuda"
     training = Training(recipe, place, graphed=graphed)
-    hop = training.codec.config.hop
+    hop = training.codec.config.samples_per_latent
     songs, held = load_audio(files, place), HeldOut(load_audio(held_files[:8], place), hop)
     crops = Crops(songs, recipe.crop_latents * hop)
     step, minutes = 0, 0.0

@@ -5,14 +5,15 @@ Everything is causal but the decoder's first convolution, which looks `delay_ker
 """
 
 import math
-from dataclasses import asdict, dataclass, fields
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
+
+from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
 
 Module = TypeVar("Module", bound=nn.Module)
 DILATIONS = (1, 3, 5, 7, 9)
@@ -22,83 +23,15 @@ CHUNK_SAMPLES = (
 )
 
 
-@dataclass(frozen=True)
-class SQCodecConfig:
-    """The fields of HeartCodec's config.json that shape the scalar codec; defaults are the full size."""
-
-    num_bands: int = 1
-    sample_rate: int = 48000
-    causal: bool = True
-    num_samples: int = 2
-    downsample_factors: tuple[int, ...] = (3, 4, 4, 4, 5)
-    downsample_kernel_sizes: tuple[int, ...] = (6, 8, 8, 8, 10)
-    upsample_factors: tuple[int, ...] = (5, 4, 4, 4, 3)
-    upsample_kernel_sizes: tuple[int, ...] = (10, 8, 8, 8, 6)
-    latent_hidden_dim: int = 128
-    default_kernel_size: int = 7
-    delay_kernel_size: int = 5
-    init_channel: int = 64
-    res_kernel_size: int = 7
-
-    def __post_init__(self) -> None:
-        if not self.causal:
-            raise ValueError("causal is false: only causal scalar codecs are known")
-        for factors, kernels in (
-            (self.downsample_factors, self.downsample_kernel_sizes),
-            (self.upsample_factors, self.upsample_kernel_sizes),
-        ):
-            if len(factors) != len(kernels) or any(
-                k < s for s, k in zip(factors, kernels, strict=False)
-            ):
-                raise ValueError(
-                    f"factors {factors} and kernel sizes {kernels} must pair up, kernel >= factor"
-                )
-        if math.prod(self.downsample_factors) != math.prod(self.upsample_factors):
-            raise ValueError(
-                f"down {self.downsample_factors} and up {self.upsample_factors} must cancel out"
-            )
-        if self.delay_kernel_size % 2 == 0:
-            raise ValueError(f"delay_kernel_size must be odd, not {self.delay_kernel_size}")
-        if self.init_channel < 1:
-            raise ValueError(f"init_channel must be at least 1, not {self.init_channel}")
-
-    @property
-    def hop(self) -> int:
-        """Samples a latent stands for (1920 at 48 kHz: 25 latents a second)."""
-        return self.num_samples * math.prod(self.upsample_factors)
-
-    @property
-    def lookahead(self) -> int:
-        """Latents after an instant that its samples depend on."""
-        return self.delay_kernel_size // 2
-
-    @property
-    def lookbehind(self) -> int:
-        """Latents before an instant that its samples depend on, rounded up."""
-        return self.stage_lookbehind(0) + self.delay_kernel_size // 2
-
-    def stage_lookbehind(self, block: int) -> int:
-        """Samples at the input of decoder block `block` that its output's audio reaches back."""
-        needed = math.ceil(2 * (self.default_kernel_size - 1) / self.num_samples)  # the last layers
-        for factor, kernel in reversed(
-            list(zip(self.upsample_factors, self.upsample_kernel_sizes, strict=True))[block:]
-        ):
-            needed += sum(DILATIONS) * (self.res_kernel_size - 1)
-            needed = math.ceil((needed + kernel - factor) / factor)
-        return needed
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "SQCodecConfig":
-        """Read config.json's values; keys of other parts of HeartCodec are ignored."""
-        known = {f.name for f in fields(cls)}
-        chosen: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known
-        }
-        return cls(**chosen)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The values as they are written to config.json."""
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+def stage_lookbehind(config: HeartCodecConfig, block: int) -> int:
+    """Samples at the input of decoder block `block` that its output's audio reaches back."""
+    needed = math.ceil(2 * (config.default_kernel_size - 1) / config.num_samples)  # the last layers
+    for factor, kernel in reversed(
+        list(zip(config.upsample_factors, config.upsample_kernel_sizes, strict=True))[block:]
+    ):
+        needed += sum(DILATIONS) * (config.res_kernel_size - 1)
+        needed = math.ceil((needed + kernel - factor) / factor)
+    return needed
 
 
 class CausalConv1d(nn.Conv1d):
@@ -230,7 +163,7 @@ class PostProcessor(nn.Module):
         return self.activation(self.conv(x.repeat_interleave(self.num_samples, dim=-1)))
 
 
-def build_encoder(config: SQCodecConfig) -> nn.Sequential:
+def build_encoder(config: HeartCodecConfig) -> nn.Sequential:
     """Waveform [B, 1, n] -> latents before tanh [B, 128, T]."""
     width, kernel = config.init_channel, config.default_kernel_size
     layers: list[nn.Module] = [
@@ -244,7 +177,7 @@ def build_encoder(config: SQCodecConfig) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def build_decoder(config: SQCodecConfig) -> nn.Sequential:
+def build_decoder(config: HeartCodecConfig) -> nn.Sequential:
     """Quantised latents [B, 128, T] -> waveform [B, 1, n]."""
     width = config.init_channel * 2 ** len(config.upsample_factors)
     delay, kernel = config.delay_kernel_size, config.default_kernel_size
@@ -278,20 +211,30 @@ def fold_weight_norm(module: Module) -> Module:
 class SQCodec(nn.Module):
     """The scalar codec of HeartCodec (arXiv 2601.10547): encoder, rounding, decoder.
 
-    Rows are independent mono signals; n must be a multiple of `config.hop` for encode.
+    Rows are independent mono signals; n must be a multiple of `config.samples_per_latent` for encode.
     """
 
-    def __init__(self, config: SQCodecConfig) -> None:
+    def __init__(self, config: HeartCodecConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = build_encoder(config)
         self.decoder = build_decoder(config)
 
+    @property
+    def lookahead(self) -> int:
+        """Latents after an instant that its samples depend on."""
+        return self.config.delay_kernel_size // 2
+
+    @property
+    def lookbehind(self) -> int:
+        """Latents before an instant that its samples depend on, rounded up."""
+        return stage_lookbehind(self.config, 0) + self.config.delay_kernel_size // 2
+
     def encode(self, wave: Tensor) -> Tensor:
         """48 kHz audio [B, 1, n] -> latents in (-1, 1), not yet rounded [B, 128, n / hop]."""
-        if wave.shape[-1] % self.config.hop:
+        if wave.shape[-1] % self.config.samples_per_latent:
             raise ValueError(
-                f"{wave.shape[-1]} samples are not a multiple of {self.config.hop}: pad the audio"
+                f"{wave.shape[-1]} samples are not a multiple of {self.config.samples_per_latent}: pad the audio"
             )
         return torch.tanh(self.encoder(wave))
 
@@ -315,7 +258,7 @@ class SQCodec(nn.Module):
         narrow, wide = self.decoder[: 1 + block], self.decoder[1 + block :]
         hidden = narrow(latents)  # [B, C, m]
         up = self.config.num_samples * math.prod(self.config.upsample_factors[block:])
-        before, chunk = self.config.stage_lookbehind(block), max(CHUNK_SAMPLES // up, 1)
+        before, chunk = stage_lookbehind(self.config, block), max(CHUNK_SAMPLES // up, 1)
         audio = hidden.new_empty(hidden.shape[0], self.config.num_bands, hidden.shape[-1] * up)
         for start in range(0, hidden.shape[-1], chunk):
             first = max(start - before, 0)
