@@ -50,8 +50,10 @@ def mdct(hop: int, count: int) -> Tensor:
 
 
 @torch.no_grad()
-def start_lapped(codec: SQCodec, wave: Tensor, coefficients: int = 104) -> None:
+def start_lapped(codec: SQCodec, wave: Tensor, coefficients: int = 64) -> None:
     """Set every weight; rows [B, 1, n] tell how strong each coefficient is in music.
+
+    64 coefficients carry what lies below 800 Hz and leave half of the latents for the rest.
 
     ValueError where the codec is too narrow to hold a sample a channel (init_channel below 12 at
     the published strides).
