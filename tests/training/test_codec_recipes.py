@@ -188,6 +188,16 @@ def test_too_little_music_is_said(corpus, trained, tmp_path):
         rvq.train(tmp_path, tmp_path / "rvq", RECIPE, ENCODER, lot=None)
 
 
+def test_a_loss_that_is_not_a_number_is_never_saved(corpus, tmp_path, monkeypatch):
+    out = tmp_path / "rvq"
+    rvq.train(corpus, out, RECIPE, ENCODER, lot=0.005)
+    before = (out / "state" / "state.json").read_bytes()
+    monkeypatch.setattr(rvq, "learning_rate", lambda *_: float("nan"))
+    with pytest.raises(HeartlibError, match=r"not finite at step .*state"):
+        rvq.train(corpus, out, RECIPE, ENCODER, lot=0.005)
+    assert (out / "state" / "state.json").read_bytes() == before
+
+
 def test_the_clock_counts_lots_together():
     clock = Clock(10.0, 2.0, done=9.0)
     assert clock.lot == 1.0 and 0.9 <= clock.fraction < 0.91 and not clock.over

@@ -31,14 +31,17 @@ from heartlib.training.corpus_audio import read_songs, song_ids, split
 from heartlib.training.encode import encode_song, load_encoder
 from heartlib.training.loop import (
     EMA,
+    REPORT_MINUTES,
+    SAVE_MINUTES,
     Clock,
     GraphedStep,
     Log,
     adamw,
+    check_finite,
     learning_rate,
     set_learning_rate,
 )
-from heartlib.training.state import load_state, save_state
+from heartlib.training.state import has_state, load_state, save_state
 
 
 @dataclass(frozen=True)
@@ -198,7 +201,7 @@ def train(
     )
     log, step, done = Log(out), 0, 0.0
     kept = {"learned": learned, "ema": ema}
-    if (out / "state").is_dir():
+    if has_state(out / "state"):
         step, extra = load_state(out / "state", kept, {"adamw": optimizer})
         done = extra["minutes"]
     weights = sum(p.numel() for p in learned.parameters())
@@ -210,6 +213,15 @@ def train(
                 f"give more than {WINDOW_FRAMES}"
             )
     last = songs.codes.shape[1] - WINDOW_FRAMES
+
+    def save(minutes: float) -> None:
+        save_state(
+            out / "state",
+            step=step,
+            modules=kept,
+            optimizers={"adamw": optimizer},
+            extra={"minutes": minutes, "recipe": asdict(recipe)},
+        )
 
     def one_step() -> dict[str, Tensor]:
         starts = torch.randint(last, (recipe.batch,), device=device)
@@ -223,26 +235,22 @@ def train(
         ema.update(learned)
         return {"loss": loss.detach()}
 
-    update, report = GraphedStep(one_step, graphed), done + 0.5
+    update, report, saved = GraphedStep(one_step, graphed), done + REPORT_MINUTES, done
+    loss = torch.zeros(())  # of a schedule that is over already
     with Clock(recipe.minutes, lot, done) as clock:
         while not clock.over:
             set_learning_rate(optimizer, learning_rate(clock.fraction, recipe.peak_lr))
             loss = update()["loss"]
             step += 1
             if clock.minutes >= report:
-                if not torch.isfinite(loss):
-                    raise HeartlibError(
-                        f"the loss is not finite at step {step}; {out}/state is good"
-                    )
+                check_finite(loss, step, out)
                 log(step=step, minutes=clock.minutes, loss=loss)
-                report += 0.5
-        save_state(
-            out / "state",
-            step=step,
-            modules=kept,
-            optimizers={"adamw": optimizer},
-            extra={"minutes": clock.minutes, "recipe": asdict(recipe)},
-        )
+                report += REPORT_MINUTES
+                if clock.minutes - saved >= SAVE_MINUTES:
+                    saved = clock.minutes
+                    save(saved)
+        check_finite(loss, step, out)
+        save(clock.minutes)
     ema.copy_to(learned)
     codec.eval()
     torch.manual_seed(recipe.seed)

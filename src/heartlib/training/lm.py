@@ -29,7 +29,14 @@ from heartlib.errors import UsageError
 from heartlib.heartmula import GenConfig, HeartMuLa, HeartMuLaConfig, StackConfig
 from heartlib.heartmula.configuration_heartmula import FRAME_MS
 from heartlib.training.lm_data import Batch, Collator, Song, plan_epoch, read_songs
-from heartlib.training.loop import EMA, Clock, Log, learning_rate, set_learning_rate
+from heartlib.training.loop import (
+    EMA,
+    Clock,
+    Log,
+    check_finite,
+    learning_rate,
+    set_learning_rate,
+)
 from heartlib.training.state import has_state, load_state, save_state
 from heartlib.training.tokenizer import BOS_ID, EOS_ID
 
@@ -227,6 +234,7 @@ class Trainer:
         weights = torch.cat((torch.tensor([recipe.lambda0]), rest / (recipe.codebooks - 1)))
         self.weights = weights.to(device)  # [K]
         self.step, self.epoch, self.index, self.minutes = 0, 0, 0, 0.0
+        self.loss = torch.zeros(())  # of the last step
 
     def update(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
         """One step; returns each codebook's loss [K] and the gradient's norm, on the device."""
@@ -239,10 +247,12 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.update(self.model)
         self.step, self.index = self.step + 1, self.index + 1
+        self.loss = loss.detach().sum()
         return loss.detach(), norm
 
     def save(self, folder: Path, minutes: float) -> None:
-        """Writes everything that an exact resume needs."""
+        """Writes everything that an exact resume needs; HeartlibError where the loss is not finite."""
+        check_finite(self.loss, self.step, folder.parent)
         save_state(
             folder,
             step=self.step,

@@ -16,6 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from heartlib.errors import HeartlibError
+
+REPORT_MINUTES, SAVE_MINUTES = 0.5, 2.0
+
 
 class Clock:
     """Minutes of training done, of `total`; a lot may end earlier. Ctrl-C ends the lot cleanly."""
@@ -84,6 +88,15 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
             group["lr"].fill_(value)
         else:
             group["lr"] = value
+
+
+def check_finite(loss: Tensor, step: int, out: Path) -> None:
+    """HeartlibError where the loss is NaN or infinite; call it before every save."""
+    if not torch.isfinite(loss):
+        raise HeartlibError(
+            f"the loss is not finite at step {step}; the state in {out / 'state'}, if there is one, "
+            f"is from before: go on from it with a lower peak_lr"
+        )
 
 
 class GraphedStep:

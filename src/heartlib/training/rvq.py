@@ -17,7 +17,6 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from heartlib.errors import HeartlibError
 from heartlib.heartcodec.configuration_heartcodec import LATENTS_PER_FRAME
 from heartlib.heartcodec.models.query_transformer import (
     MEL_PER_FRAME,
@@ -30,14 +29,17 @@ from heartlib.training.alignment import PITCHES, inventory, phoneme_frames, pitc
 from heartlib.training.corpus_audio import read_songs, song_ids, split
 from heartlib.training.loop import (
     EMA,
+    REPORT_MINUTES,
+    SAVE_MINUTES,
     Clock,
     GraphedStep,
     Log,
     adamw,
+    check_finite,
     learning_rate,
     set_learning_rate,
 )
-from heartlib.training.state import load_state, save_state
+from heartlib.training.state import has_state, load_state, save_state
 
 MEL_PER_LATENT = MEL_PER_FRAME // LATENTS_PER_FRAME
 
@@ -232,7 +234,7 @@ def train(
     graphed = device.type == "cuda"
     optimizer = adamw(model.parameters(), recipe.peak_lr, (0.9, 0.98), recipe.weight_decay, graphed)
     log, step, done = Log(out), 0, 0.0
-    if (out / "state").is_dir():
+    if has_state(out / "state"):
         step, extra = load_state(out / "state", {"model": model, "ema": ema}, {"adamw": optimizer})
         done = extra["minutes"]
 
@@ -258,20 +260,22 @@ def train(
         ema.update(model)
         return {name: value.detach() for name, value in found.items()}
 
-    update, report = GraphedStep(one_step, graphed), done + 0.5
+    update, report, saved = GraphedStep(one_step, graphed), done + REPORT_MINUTES, done
+    found = {"loss": torch.zeros(())}  # of a schedule that is over already
     with Clock(recipe.minutes, lot, done) as clock:
         while not clock.over:
             set_learning_rate(optimizer, learning_rate(clock.fraction, recipe.peak_lr))
             found = update()
             step += 1
             if clock.minutes >= report:
+                check_finite(found["loss"], step, out)
                 figures = {k: v for k, v in found.items() if k in ("loss", "mel")}
-                if not torch.isfinite(found["loss"]):
-                    raise HeartlibError(
-                        f"the loss is not finite at step {step}; {out}/state is good"
-                    )
                 log(step=step, minutes=clock.minutes, **figures)
-                report += 0.5
+                report += REPORT_MINUTES
+                if clock.minutes - saved >= SAVE_MINUTES:
+                    saved = clock.minutes
+                    save(saved)
+        check_finite(found["loss"], step, out)
         save(clock.minutes)
     ema.copy_to(model)
     model.eval()
