@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
 from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderConfig
 from heartlib.heartcodec.models.residual_vq import ResidualVQ
 from heartlib.heartcodec.models.sq_codec import SQCodec
-from heartlib.training import assemble, encode, flow, rvq
+from heartlib.training import assemble, encode, flow, refine, rvq
 from heartlib.training.alignment import inventory, phoneme_frames, pitch_frames
 from heartlib.training.loop import Clock, GraphedStep, learning_rate
 from heartlib.training.rvq import RVQRecipe, quantise, update_codebooks
@@ -64,6 +65,10 @@ def corpus(tmp_path_factory):
         truth = {
             "phonemes": [["a" if p > 60 else "o", *t] for p, t in zip(pitches, times, strict=True)],
             "notes": [[int(p), *t] for p, t in zip(pitches, times, strict=True)],
+            "words": [
+                {"word": "la", "start": 0.1234, "end": 0.5},
+                {"word": str(song), "start": 0.5, "end": 1.0},
+            ],
         }
         (folder / "truth" / f"s{song}.json").write_text(json.dumps(truth))
         lines.append(json.dumps({"id": f"s{song}", "tags": "pop", "lyrics": f"[Verse]\nla {song}"}))
@@ -149,13 +154,37 @@ def test_songs_become_codes(corpus, trained, tmp_path, monkeypatch):
     assert codes.shape == (8, 6 * 382) and codes.max() < 16
     assert [line["offset"] for line in lines] == [382 * i for i in range(6)]
     assert lines[2]["lyrics"] == "[Verse]\nla 2"
+    assert lines[2]["words"] == [[0.12, 0.5], [0.5, 1.0]]
+    assert encode.sung_words(tmp_path, "s2") == {}  # no truth, no words
 
 
-def test_flow_learns_and_the_parts_make_a_folder(corpus, trained, tmp_path, monkeypatch):
-    scalar = SQCodec(HeartCodecConfig(init_channel=2))
-    checkpoints.save_pretrained(scalar, tmp_path / "sq")
-    out = tmp_path / "flow"
-    flow.train(corpus, trained, tmp_path / "sq", out, FLOW, lot=None)
+@pytest.fixture(scope="module")
+def flowing(corpus, trained, tmp_path_factory):
+    """The flow's run behind a scalar codec of random weights: its folder."""
+    folder = tmp_path_factory.mktemp("runs")
+    torch.manual_seed(0)
+    checkpoints.save_pretrained(SQCodec(HeartCodecConfig(init_channel=2)), folder / "sq")
+    flow.train(corpus, trained, folder / "sq", folder / "flow", FLOW, lot=None)
+    return folder / "flow"
+
+
+def test_the_decoder_learns_from_sampled_latents(corpus, trained, flowing, tmp_path):
+    recipe = replace(refine.RECIPE, minutes=0.02, batch=2, crop_latents=10, adversarial_rows=1)
+    recipe = replace(recipe, peak_lr=3e-3, discriminator_channels=2, ema_decay=0.5)
+    refine.train(corpus, trained, flowing / "HeartCodec-oss", tmp_path, recipe)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["held_mel_db"] < lines[1]["held_mel_db"] - 1
+    before, after = (
+        load_file(folder / "HeartCodec-oss" / "model.safetensors") for folder in (flowing, tmp_path)
+    )
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all(name.startswith("scalar_model.decoder.") for name in changed)
+    assert (tmp_path / "samples" / "0.ogg").is_file()
+
+
+def test_flow_learns_and_the_parts_make_a_folder(trained, flowing, tmp_path, monkeypatch):
+    out = flowing
     last = json.loads((out / "log.jsonl").read_text().splitlines()[-1])
     assert last["held_loss"] < 1.05  # noise alone: 1
     assert (out / "samples" / "0-flow.ogg").is_file()

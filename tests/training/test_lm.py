@@ -7,14 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from heartlib.errors import HeartlibError, UsageError
 from heartlib.heartmula import HeartMuLa, build_prompt, generate
 from heartlib.heartmula.prompt import bracket, wrap_tags
 from heartlib.training.lm import LMRecipe, losses, main, run, train
-from heartlib.training.lm_data import Collator, plan_epoch, read_songs
+from heartlib.training.lm_data import Collator, plan_epoch, read_songs, sung_tokens
 from heartlib.training.tokenizer import SPECIAL, train_tokenizer
 
 SONGS = [
@@ -48,6 +48,7 @@ TINY = LMRecipe(
     condition_dropout=0.0,
     tag_dropout=0.0,
     depth_share=1.0,
+    pointer_layer=1,
     holdout=0,
     frame_noise=0.0,
 )
@@ -66,6 +67,9 @@ def data(tmp_path_factory):
         for i, (tags, lyrics) in enumerate(SONGS):
             entry = {"id": f"s{i}", "tags": tags, "lyrics": lyrics}
             entry |= {"offset": int(offsets[i]), "frames": lengths[i]}
+            if i < 3:  # the last song's truth is not known
+                sung = sum(not word.startswith("[") for word in lyrics.split())
+                entry["words"] = [[0.24 * n, 0.24 * n + 0.2] for n in range(sung)]
             lines.write(json.dumps(entry) + "\n")
     texts = [text.lower() for song in SONGS for text in song] * 3
     train_tokenizer(texts).save(str(folder / "tokenizer.json"))
@@ -79,7 +83,7 @@ def collator(tokenizer: Tokenizer, **changes: float) -> Collator:
 
 def test_learns_songs_by_heart_and_sings_them(data, tmp_path):
     folder, codes, offsets = data
-    train(TINY, folder, folder / "tokenizer.json", tmp_path, device=CPU)
+    train(TINY, [folder], folder / "tokenizer.json", tmp_path, device=CPU)
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert log[-1]["loss0"] < 0.1 < math.log(TINY.codebook_size)
     model = HeartMuLa.from_pretrained(tmp_path / "HeartMuLa-oss-nano")
@@ -105,12 +109,90 @@ def test_resumed_run_is_the_unbroken_run(data, tmp_path):
         depth_share=0.5,
         batch_positions=128,
     )
-    whole = train(recipe, folder, folder / "tokenizer.json", tmp_path / "a", device=CPU)
+    whole = train(recipe, [folder], folder / "tokenizer.json", tmp_path / "a", device=CPU)
     lot = dataclasses.replace(recipe, lot_steps=5)
     for _ in range(3):  # 5 + 5 + 2 steps
-        resumed = train(lot, folder, folder / "tokenizer.json", tmp_path / "b", device=CPU)
+        resumed = train(lot, [folder], folder / "tokenizer.json", tmp_path / "b", device=CPU)
     for (name, a), b in zip(whole.named_parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b), name
+
+
+def test_words_become_tokens_by_their_time():
+    lyrics = "[verse]\nla naïve\n\n[chorus]\nla la, la"
+    encoding = train_tokenizer(["la la la"] * 3).encode(lyrics)
+    #  bos [verse] \n  la  ␣ n a ï ï v e  \n \n [chorus] \n  la  la  ␣ ,  la
+    #   0     1    2   3   4 5 6 7 8 9 10 11 12    13    14  15  16 17 18 19
+    assert len(encoding.ids) == 19
+    words = [[0.08, 0.2], [0.4, 0.88], [0.88, 0.9], [1.0, 1.16], [1.16, 1.3]]
+    entry = {"id": "s", "frames": 17, "words": words}
+    sung = sung_tokens(entry, lyrics, encoding)
+    assert sung.dtype == np.int32
+    # The third word is over before the middle of its frame; the fourth has two frames for three tokens.
+    assert sung.tolist() == [-1, 3, -1, -1, -1, 4, 5, 6, 8, 9, 10, -1, 16, 17, 19, 19, -1, -1]
+    assert sung_tokens({"id": "s", "frames": 3}, lyrics, encoding).tolist() == [-1] * 4
+    with pytest.raises(HeartlibError, match="song s has 5 words in its lyrics, but times of 4"):
+        sung_tokens(entry | {"words": words[:4]}, lyrics, encoding)
+
+
+def test_a_batch_points_at_the_prompt(data):
+    folder, _, _ = data
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    songs = read_songs(folder, tokenizer, TINY.gen_config, TINY.codebooks)
+    batch = collator(tokenizer)(songs, np.random.default_rng(0))
+    length = batch.tokens.shape[1]
+    assert batch.prompt == batch.mask[..., -1].sum(1).max()
+    for row, song in enumerate(songs):
+        here = batch.at // length == row
+        sung, ids = batch.sung[here].numpy(), np.array(song.lyrics)
+        assert np.array_equal(sung >= 0, song.sung >= 0)
+        pointed = batch.tokens[row, :, -1].numpy()[sung[sung >= 0]]
+        assert np.array_equal(pointed, ids[song.sung[sung >= 0]])
+    assert [(song.sung >= 0).any() for song in songs] == [True, True, False, False]
+    dropped = collator(tokenizer, condition_dropout=1.0 - 1e-9)(songs, np.random.default_rng(0))
+    assert (dropped.sung == -1).all()
+
+
+@pytest.fixture(scope="module")
+def spoken(tmp_path_factory):
+    """A Codes folder of songs whose codes tell the word: six words of two to five frames each."""
+    folder = tmp_path_factory.mktemp("spoken")
+    vocabulary = ["sun", "moon", "star", "rain", "wind", "sea", "hill", "road"]
+    rng, codes = np.random.default_rng(0), []
+    with open(folder / "songs.jsonl", "w") as lines:
+        for i in range(600):
+            words, lengths = rng.permutation(len(vocabulary))[:6], rng.integers(2, 6, 6)
+            edges = np.cumsum([0, *lengths])
+            entry = {"id": f"s{i}", "tags": "pop", "offset": len(codes), "frames": int(edges[-1])}
+            entry["lyrics"] = " ".join(vocabulary[word] for word in words)
+            entry["words"] = (np.stack((edges[:-1], edges[1:]), 1) * 0.08).tolist()
+            lines.write(json.dumps(entry) + "\n")
+            codes.extend(np.repeat(words, lengths).tolist())
+    repeated = np.tile(np.array(codes, np.int16), (TINY.codebooks, 1))
+    save_file({"codes": repeated}, folder / "codes.safetensors")
+    train_tokenizer([*vocabulary * 3, "pop"]).save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def test_the_pointer_learns_where_songs_are_sung(spoken, tmp_path):
+    recipe = dataclasses.replace(TINY, pointer_layer=2, holdout=32, steps=150, log_every=30)
+    train(recipe, [spoken], spoken / "tokenizer.json", tmp_path, device=CPU)
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    chance = math.log(6)  # among the words alone
+    assert log[1]["step"] == 30 and log[1]["pointer"] > chance / 2
+    # Of songs never heard; how long a word lasts cannot be known.
+    assert log[-1]["pointer"] < chance / 2 and log[-1]["pointer_accuracy"] > 0.65
+    names = load_file(tmp_path / "HeartMuLa-oss-nano" / "model.safetensors")
+    assert not any("pointer" in name for name in names)
+
+
+def test_several_folders_without_a_pointer(data, tmp_path):
+    folder, _, _ = data
+    recipe = dataclasses.replace(TINY, pointer_weight=0.0, holdout=64, steps=1, log_every=1)
+    model = train(recipe, [folder, folder], folder / "tokenizer.json", tmp_path, device=CPU)
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert (log[0]["songs"], log[0]["held_out"]) == (6, 2)  # never more than a quarter
+    assert all("pointer" not in line for line in log)
+    assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_training_prompt_is_the_generation_prompt(data):
@@ -220,5 +302,15 @@ def test_bad_input(data, tmp_path):
         main(
             ["--data", str(folder), "--tokenizer", tokenizer, "--out", str(tmp_path / "o"), *small]
         )
+    with pytest.raises(UsageError, match="no song fits into 16 positions"):
+        train(
+            dataclasses.replace(TINY, positions=16),
+            [folder],
+            folder / "tokenizer.json",
+            tmp_path,
+            device=CPU,
+        )
+    with pytest.raises(UsageError, match=r"pointer_layer is 7; allowed are 1…6"):
+        LMRecipe(pointer_layer=7)
     with pytest.raises(UsageError, match="lambda_k takes 1 or 7 numbers"):
         LMRecipe(lambda_k=(1.0, 2.0))

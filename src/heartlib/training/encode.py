@@ -6,6 +6,7 @@ python -m heartlib.training.encode --data CORPUS --rvq runs/rvq --out runs/codes
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from heartlib import checkpoints
 from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderConfig
 from heartlib.heartcodec.models.residual_vq import ResidualVQ
+from heartlib.training.alignment import read_truth
 from heartlib.training.corpus_audio import read_songs
 
 
@@ -39,6 +41,14 @@ def encode_song(encoder: MelEncoder, vq: ResidualVQ, wave: torch.Tensor) -> torc
     return vq.encode(encoder(wave[None]))[0].to(torch.int16)
 
 
+def sung_words(folder: Path, song: str) -> dict[str, Any]:
+    """{"words": [[start, end], …]}: when each of a song's words is sung, in seconds; {} without its truth."""
+    if not (folder / "truth" / f"{song}.json").is_file():
+        return {}
+    words = read_truth(folder, song)["words"]
+    return {"words": [[round(word["start"], 2), round(word["end"], 2)] for word in words]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -60,6 +70,7 @@ def main() -> None:
         lines.append(
             {k: songs[name][k] for k in ("id", "tags", "lyrics")}
             | {"offset": offset, "frames": frames}
+            | sung_words(arguments.data, name)
         )
         offset += frames
     arguments.out.mkdir(parents=True, exist_ok=True)

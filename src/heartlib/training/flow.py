@@ -179,7 +179,14 @@ def samples(codec: HeartCodec, held: Pairs, folder: Path, count: int) -> dict[st
 
 
 def train(
-    data: Path, rvq: Path, sq: Path, out: Path, recipe: FlowRecipe, lot: float | None
+    data: Path,
+    rvq: Path,
+    sq: Path,
+    out: Path,
+    recipe: FlowRecipe,
+    lot: float | None,
+    *,
+    graphed: bool = True,
 ) -> None:
     """Train until the schedule or the lot ends; resumes from `out/state` where there is one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -195,7 +202,8 @@ def train(
         {"estimator": flow.estimator, "cond_feature_emb": flow.cond_feature_emb}
     )
     ema = EMA(learned, recipe.ema_decay).to(device)
-    graphed = device.type == "cuda"
+    half = device.type == "cuda"
+    graphed = graphed and half
     optimizer = adamw(
         learned.parameters(), recipe.peak_lr, (0.9, 0.99), recipe.weight_decay, graphed
     )
@@ -226,7 +234,7 @@ def train(
     def one_step() -> dict[str, Tensor]:
         starts = torch.randint(last, (recipe.batch,), device=device)
         codes, latents = songs.crops(starts, WINDOW_FRAMES)
-        with torch.autocast(device.type, torch.bfloat16, enabled=graphed):
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
             loss = flow_loss(flow, codes, latents, recipe)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -275,9 +283,10 @@ def main() -> None:
     )
     parser.add_argument("--lot", type=float, help="stop after so many minutes; run again to go on")
     parser.add_argument("--batch", type=int, default=FlowRecipe.batch)
-    arguments = parser.parse_args()
-    recipe = FlowRecipe(minutes=arguments.minutes, batch=arguments.batch)
-    train(arguments.data, arguments.rvq, arguments.sq, arguments.out, recipe, arguments.lot)
+    parser.add_argument("--no-graph", action="store_true", help="launch every kernel from Python")
+    given = parser.parse_args()
+    recipe = FlowRecipe(minutes=given.minutes, batch=given.batch)
+    train(given.data, given.rvq, given.sq, given.out, recipe, given.lot, graphed=not given.no_graph)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Trains HeartMuLa-nano from a Codes folder, in lots of minutes that resume exactly.
+"""Trains HeartMuLa-nano from Codes folders, in lots of minutes that resume exactly.
 
 `python -m heartlib.training.lm --data CODES_DIR --tokenizer tokenizer.json --out DIR --minutes 8`
 
 Loss (arXiv 2601.10547): λ₀·L₀ + mean over the other codebooks of λₖ·Lₖ. The prompt and the padding
-are not predicted; every song ends with a frame of audio_eos_id in all codebooks.
+are not predicted; every song ends with a frame of audio_eos_id in all codebooks. Where the folders
+say when each word is sung, a pointer is trained along and left behind: the loss of finding, from one
+of the backbone's layers, the token of the prompt that the next frame sings.
 Writes DIR/HeartMuLa-oss-nano, DIR/gen_config.json, DIR/tokenizer.json, DIR/log.jsonl, DIR/state.
 """
 
@@ -13,8 +15,9 @@ import argparse
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,7 @@ from torch import Tensor, nn
 from heartlib.errors import UsageError
 from heartlib.heartmula import GenConfig, HeartMuLa, HeartMuLaConfig, StackConfig
 from heartlib.heartmula.configuration_heartmula import FRAME_MS
-from heartlib.training.lm_data import Batch, Collator, Song, plan_epoch, read_songs
+from heartlib.training.lm_data import Batch, Collator, Song, ahead, plan_epoch, read_songs
 from heartlib.training.loop import (
     EMA,
     Clock,
@@ -37,6 +40,7 @@ from heartlib.training.loop import (
     learning_rate,
     set_learning_rate,
 )
+from heartlib.training.pointer import Pointer
 from heartlib.training.state import has_state, load_state, save_state
 from heartlib.training.tokenizer import BOS_ID, EOS_ID
 
@@ -77,6 +81,8 @@ class LMRecipe:
     ema_decay: float = 0.998
     lambda0: float = 1.0
     lambda_k: tuple[float, ...] = (1.0,)  # one for all, or one for each codebook from 1
+    pointer_weight: float = 0.5  # 0: no pointer
+    pointer_layer: int = 3  # the pointer reads the backbone behind this many layers
     condition_dropout: float = 0.1
     tag_dropout: float = 0.05
     frame_noise: float = 0.2
@@ -97,6 +103,13 @@ class LMRecipe:
             raise UsageError("depth_share must be above 0 and at most 1")
         if self.batch_positions * self.depth_share > MAX_ROWS:
             raise UsageError(f"batch_positions · depth_share must be at most {MAX_ROWS}")
+        if self.pointer_weight < 0:
+            raise UsageError("pointer_weight must be at least 0")
+        if self.pointer_weight and not 1 <= self.pointer_layer <= self.layers:
+            raise UsageError(
+                f"pointer_layer is {self.pointer_layer}; allowed are 1…{self.layers}, the layers, "
+                "or pointer_weight 0"
+            )
         if self.minutes <= 0 and self.steps < 1:
             raise UsageError("minutes must be above 0, or steps at least 1")
 
@@ -138,7 +151,7 @@ def initialise(model: HeartMuLa, dropout: float) -> None:
             module.p = dropout
 
 
-def parameter_groups(model: HeartMuLa, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Matrices decay; norms, biases and embeddings do not."""
     plain = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
     matrices = [p for n, p in model.named_parameters() if p.ndim >= 2 and "embedding" not in n]
@@ -177,16 +190,24 @@ def autocast(device: torch.device) -> AbstractContextManager[Any]:
 
 
 @torch.no_grad()
-def validate(model: HeartMuLa, songs: Sequence[Song], collate: Collator) -> dict[str, list[float]]:
-    """Loss and teacher-forced accuracy of each codebook on held-out songs, conditions kept."""
+def validate(
+    model: HeartMuLa, pointer: Pointer | None, songs: Sequence[Song], collate: Collator
+) -> dict[str, Any]:
+    """Loss and teacher-forced accuracy of each codebook on held-out songs, conditions kept.
+
+    With a pointer and words that are sung, also its loss and the share of frames it finds.
+    """
     model.eval()
     totals, count = torch.zeros(2, model.config.audio_num_codebooks, device=model.device), 0
+    pointed = torch.zeros(3, device=model.device)
     rng = np.random.default_rng(0)
     for chosen in plan_epoch(songs, VALIDATION_POSITIONS, rng):
         batch = collate([songs[i] for i in chosen], rng).to(model.device)
         with autocast(model.device):
             first, others = run(model, batch)
             loss = losses(first, others, batch)
+            if pointer is not None:
+                pointed += pointer(batch)
         right = others.argmax(-1) == batch.frames[batch.depth].T[1:]
         right0 = (first.argmax(-1) == batch.frames[:, 0]).float().mean()
         accuracy = torch.cat((right0[None], right.float().mean(1)))
@@ -194,23 +215,30 @@ def validate(model: HeartMuLa, songs: Sequence[Song], collate: Collator) -> dict
         count += len(batch.at)
     loss, accuracy = (totals / count).tolist()
     model.train()
-    return {"loss": [round(x, 4) for x in loss], "accuracy": [round(x, 4) for x in accuracy]}
+    report = {"loss": [round(x, 4) for x in loss], "accuracy": [round(x, 4) for x in accuracy]}
+    lost, found, sung = pointed.tolist()
+    return report | ({"pointer": lost / sung, "pointer_accuracy": found / sung} if sung else {})
 
 
 def split(songs: list[Song], recipe: LMRecipe) -> tuple[list[Song], list[Song]]:
-    """Songs to learn from and songs held out; those beyond the model's positions are left out."""
+    """Songs to learn from and songs held out, at most a quarter of those that fit the positions.
+
+    A hash of the id decides: of more songs, none that was learned from before is held out.
+    """
     fit = [song for song in songs if song.positions <= recipe.positions]
     if len(fit) < len(songs):
         print(f"{len(songs) - len(fit)} songs are longer than {recipe.positions} positions")
-    if len(fit) <= recipe.holdout:
-        raise UsageError(f"{len(fit)} usable songs are too few for holdout {recipe.holdout}")
-    order = np.random.default_rng(recipe.seed).permutation(len(fit))
-    cut = len(fit) - recipe.holdout
-    return [fit[i] for i in order[:cut]], [fit[i] for i in order[cut:]]
+    if not fit:
+        raise UsageError(
+            f"no song fits into {recipe.positions} positions; allow more or give others"
+        )
+    fit.sort(key=lambda song: zlib.crc32(song.id.encode()))
+    held = min(recipe.holdout, len(fit) // 4)
+    return fit[held:], fit[:held]
 
 
 class Trainer:
-    """A model in training: its weights, their running mean, the optimiser, and where it stands."""
+    """A model in training, with its pointer: weights, running mean, optimiser, and where it stands."""
 
     def __init__(
         self, recipe: LMRecipe, text_vocab_size: int, device: torch.device, compiled: bool
@@ -220,29 +248,43 @@ class Trainer:
         self.model = HeartMuLa(recipe.model_config(text_vocab_size))
         initialise(self.model, recipe.dropout)
         self.model.to(device).train()
+        self.trained = nn.ModuleDict({"model": self.model})
+        self.pointer, self.hook = None, None
+        if recipe.pointer_weight:
+            self.pointer = self.trained["pointer"] = Pointer(recipe.width).to(device)
+            layer = self.model.backbone.layers[recipe.pointer_layer - 1]
+            self.hook = layer.register_forward_hook(self.pointer.listen)
         self.forward: Callable[..., tuple[Tensor, Tensor]] = (
             torch.compile(self.model, dynamic=True) if compiled else self.model
         )
         self.ema = EMA(self.model, recipe.ema_decay)
         self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.model, recipe.weight_decay),
+            parameter_groups(self.trained, recipe.weight_decay),
             lr=recipe.learning_rate,
             betas=(0.9, recipe.beta2),
             fused=device.type == "cuda",
         )
         rest = torch.tensor(recipe.lambda_k).expand(recipe.codebooks - 1)
-        weights = torch.cat((torch.tensor([recipe.lambda0]), rest / (recipe.codebooks - 1)))
-        self.weights = weights.to(device)  # [K]
+        weights = [torch.tensor([recipe.lambda0]), rest / (recipe.codebooks - 1)]
+        if self.pointer is not None:
+            weights.append(torch.tensor([recipe.pointer_weight]))
+        self.weights = torch.cat(weights).to(device)  # [K], or [K + 1] with a pointer
         self.step, self.epoch, self.index, self.minutes = 0, 0, 0, 0.0
         self.loss = torch.zeros(())  # of the last step
 
     def update(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
-        """One step; returns each codebook's loss [K] and the gradient's norm, on the device."""
+        """One step; returns the losses and the gradient's norm, on the device.
+
+        Losses: each codebook's [K]; with a pointer, its own behind them [K + 1].
+        """
         set_learning_rate(self.optimizer, rate)
         with autocast(self.device):
             loss = losses(*run(self.forward, batch), batch)
+            if self.pointer is not None:
+                lost, _, sung = self.pointer(batch)
+                loss = torch.cat((loss, (lost / sung.clamp_min(1))[None]))
         (loss * self.weights).sum().backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
+        norm = nn.utils.clip_grad_norm_(self.trained.parameters(), self.recipe.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.update(self.model)
@@ -250,21 +292,25 @@ class Trainer:
         self.loss = loss.detach().sum()
         return loss.detach(), norm
 
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What a state holds."""
+        return {**dict(self.trained.items()), "ema": self.ema}
+
     def save(self, folder: Path, minutes: float) -> None:
         """Writes everything that an exact resume needs; HeartlibError where the loss is not finite."""
         check_finite(self.loss, self.step, folder.parent)
         save_state(
             folder,
             step=self.step,
-            modules={"model": self.model, "ema": self.ema},
+            modules=self.modules,
             optimizers={"adamw": self.optimizer},
             extra={"epoch": self.epoch, "index": self.index, "minutes": minutes},
         )
 
     def restore(self, folder: Path) -> None:
         """Goes on from what `save` wrote."""
-        modules: dict[str, nn.Module] = {"model": self.model, "ema": self.ema}
-        self.step, extra = load_state(folder, modules, {"adamw": self.optimizer})
+        self.step, extra = load_state(folder, self.modules, {"adamw": self.optimizer})
         self.epoch, self.index = extra["epoch"], extra["index"]
         self.minutes = extra["minutes"]
 
@@ -272,8 +318,8 @@ class Trainer:
 class Meter:
     """Means over the steps since the last report; only a report waits for the device."""
 
-    def __init__(self, codebooks: int, device: torch.device) -> None:
-        self.total = torch.zeros(codebooks, device=device)
+    def __init__(self, codebooks: int, losses: int, device: torch.device) -> None:
+        self.codebooks, self.total = codebooks, torch.zeros(losses, device=device)
         self.restart()
 
     def restart(self) -> None:
@@ -289,13 +335,38 @@ class Meter:
         mean = (self.total / self.steps).tolist()
         speed = self.frames / (time.monotonic() - self.start)
         self.restart()
-        rest = sum(mean[1:]) / len(mean[1:])
-        return {"loss0": mean[0], "loss_rest": rest, "frames_per_s": round(speed)}
+        rest, pointer = mean[1 : self.codebooks], mean[self.codebooks :]
+        report = {
+            "loss0": mean[0],
+            "loss_rest": sum(rest) / len(rest),
+            "frames_per_s": round(speed),
+        }
+        return report | ({"pointer": pointer[0]} if pointer else {})
+
+
+def prepare(
+    trainer: Trainer, songs: Sequence[Song], collate: Collator
+) -> Iterator[tuple[int, int, int, Batch]]:
+    """Epoch, index in it, dropout's seed and batch of every step from where the trainer stands.
+
+    They depend on the recipe's seed and on the step alone, so that a resumed run has the same.
+    """
+    recipe, step, epoch, index = trainer.recipe, trainer.step, trainer.epoch, trainer.index
+    while True:
+        rng = np.random.default_rng([recipe.seed, 1, epoch])
+        plan = plan_epoch(songs, recipe.batch_positions, rng)
+        for place in range(index, len(plan)):
+            rng = np.random.default_rng([recipe.seed, 2, step])
+            seed = int(rng.integers(2**31))
+            batch = collate([songs[i] for i in plan[place]], rng)
+            yield epoch, place, seed, batch.pinned() if trainer.device.type == "cuda" else batch
+            step += 1
+        epoch, index = epoch + 1, 0
 
 
 def train(
     recipe: LMRecipe,
-    data: Path,
+    data: Sequence[Path],
     tokenizer_file: Path,
     out: Path,
     *,
@@ -305,7 +376,9 @@ def train(
 ) -> HeartMuLa:
     """Runs one lot, from out/state if that exists; returns the averaged model, as it is saved."""
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    songs = read_songs(data, tokenizer, recipe.gen_config, recipe.codebooks)
+    songs: list[Song] = []
+    for folder in data:
+        songs += read_songs(folder, tokenizer, recipe.gen_config, recipe.codebooks)
     learn, held_out = split(songs, recipe)
     collate = Collator(
         tokenizer,
@@ -322,7 +395,7 @@ def train(
     model, state = trainer.model, out / "state"
     if has_state(state):
         trainer.restore(state)
-    log, meter = Log(out), Meter(recipe.codebooks, device)
+    log, meter = Log(out), Meter(recipe.codebooks, len(trainer.weights), device)
     log(
         songs=len(learn),
         held_out=len(held_out),
@@ -333,26 +406,20 @@ def train(
 
     def report_validation(**more: Any) -> None:
         if held_out:
-            log(step=trainer.step, **more, **validate(model, held_out, exact))
+            log(step=trainer.step, **more, **validate(model, trainer.pointer, held_out, exact))
 
-    def plan() -> list[np.ndarray]:
-        rng = np.random.default_rng([recipe.seed, 1, trainer.epoch])
-        return plan_epoch(learn, recipe.batch_positions, rng)
-
-    batches = plan()
     last = min(recipe.steps, trainer.step + (recipe.lot_steps or recipe.steps))
-    with Clock(recipe.minutes, recipe.lot_minutes or None, trainer.minutes) as clock:
+    with (
+        Clock(recipe.minutes, recipe.lot_minutes or None, trainer.minutes) as clock,
+        closing(ahead(prepare(trainer, learn, collate))) as prepared,
+    ):
         saved_at = clock.minutes
         while not clock.interrupted and (trainer.step < last if recipe.steps else not clock.over):
-            if trainer.index == len(batches):
-                trainer.epoch, trainer.index = trainer.epoch + 1, 0
-                batches = plan()
+            trainer.epoch, trainer.index, seed, batch = next(prepared)
+            torch.manual_seed(seed)  # dropout: a resumed run draws the same
             fraction = trainer.step / recipe.steps if recipe.steps else clock.fraction
             rate = learning_rate(fraction, recipe.learning_rate, recipe.warm_up)
-            rng = np.random.default_rng([recipe.seed, 2, trainer.step])
-            torch.manual_seed(int(rng.integers(2**31)))  # dropout: a resumed run draws the same
-            batch = collate([learn[i] for i in batches[trainer.index]], rng).to(device)
-            loss, norm = trainer.update(batch, rate)
+            loss, norm = trainer.update(batch.to(device), rate)
             meter.add(loss, len(batch.at))
             if trainer.step % recipe.log_every == 0:
                 where = {"step": trainer.step, "minutes": clock.minutes, "epoch": trainer.epoch}
@@ -366,6 +433,8 @@ def train(
         trainer.save(state, clock.minutes)
     trainer.ema.copy_to(model)
     report_validation(averaged=True)
+    if trainer.hook is not None:
+        trainer.hook.remove()
     model.save_pretrained(out / "HeartMuLa-oss-nano", dtype=save_dtype)
     longest = max(len(song.frames) for song in learn)
     config = replace(recipe.gen_config, longest_song_ms=FRAME_MS * longest)
@@ -378,8 +447,8 @@ def train(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line of the recipe: a flag for every field of `LMRecipe`."""
-    parser = argparse.ArgumentParser(description="Train HeartMuLa-nano from a Codes folder.")
-    parser.add_argument("--data", type=Path, required=True, help="the Codes folder")
+    parser = argparse.ArgumentParser(description="Train HeartMuLa-nano from Codes folders.")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="the Codes folders")
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
     parser.add_argument("--out", type=Path, required=True, help="where state and model are written")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

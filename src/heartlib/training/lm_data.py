@@ -1,38 +1,48 @@
 """Songs as the language model's recipe reads them: a Codes folder in, padded batches out.
 
 A Codes folder holds songs.jsonl, lines {"id", "tags", "lyrics", "offset", "frames"}, and
-codes.safetensors with "codes", int16 [K, total frames].
-Legend: B songs, S positions, K codebooks, N predicted frames of a batch.
+codes.safetensors with "codes", int16 [K, total frames]. A line may also have "words", [[start, end],
+…]: when each word of the lyrics is sung, in seconds.
+Legend: B songs, S positions, T frames of a song, K codebooks, N predicted frames of a batch.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from safetensors.numpy import load_file
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
 from heartlib.errors import HeartlibError
-from heartlib.heartmula.configuration_heartmula import GenConfig
+from heartlib.heartmula.configuration_heartmula import FRAME_MS, GenConfig
 from heartlib.heartmula.prompt import bracket
 
 LENGTH_STEP = 64  # batches are padded to multiples of this, so that few shapes occur
+WORD = re.compile(r"^\[.*\]$|(\S+)", re.MULTILINE)  # group 1, which a [Marker] line has not
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
 class Song:
-    """One song: its tags' token ids one by one, its lyrics' ids, its frames with the end frame."""
+    """One song: its tags' token ids one by one, its lyrics' ids, its frames with the end frame.
+
+    `sung` says for each frame which of the lyrics' ids is sung in it, −1 where none or not known.
+    """
 
     id: str
     tags: tuple[tuple[int, ...], ...]
     lyrics: tuple[int, ...]
     frames: np.ndarray  # [T + 1, K]
+    sung: np.ndarray  # int32 [T + 1]
 
     @property
     def positions(self) -> int:
@@ -52,13 +62,46 @@ class Batch:
     at: Tensor  # int64 [N]: flat positions with a next frame
     frames: Tensor  # int64 [N, K]: the next frames
     depth: Tensor  # int64 [M]: which of the N the depth decoder learns from
+    sung: Tensor  # int64 [N]: the position in its row of the token sung in the next frame, or −1
+    prompt: int  # positions of the longest prompt
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on `device`; the copy to a CUDA device does not hold up the host."""
-        tensors = (getattr(self, name) for name in self.__dataclass_fields__)
-        if device.type != "cuda":
-            return Batch(*(tensor.to(device) for tensor in tensors))
-        return Batch(*(tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors))
+        """The batch on `device`; the copy of a pinned one to a CUDA device does not hold up the host."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> Batch:
+        """The batch in host memory that a CUDA device can fetch by itself."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        changed = {k: change(v) for k, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **changed)
+
+
+def sung_tokens(entry: dict[str, Any], lyrics: str, encoding: Encoding) -> np.ndarray:
+    """Which of the bracketed ids of `lyrics` is sung in each frame: int32 [T + 1], −1 for none.
+
+    entry: a song's line of songs.jsonl; encoding: that of `lyrics`. The tokens of a word share its
+    time evenly. `HeartlibError` where the line has not as many "words" as the lyrics.
+    """
+    sung = np.full(entry["frames"] + 1, -1, dtype=np.int32)
+    if "words" not in entry:
+        return sung
+    spans = [match.span(1) for match in WORD.finditer(lyrics) if match[1]]
+    if len(spans) != len(entry["words"]):
+        raise HeartlibError(
+            f"song {entry['id']} has {len(spans)} words in its lyrics, but times of "
+            f"{len(entry['words'])}; encode its corpus again"
+        )
+    first, last = np.array(encoding.offsets).reshape(-1, 2).T  # characters of each token
+    middle = (np.arange(entry["frames"]) + 0.5) * FRAME_MS / 1000  # seconds
+    for (left, right), (start, end) in zip(spans, entry["words"], strict=True):
+        tokens = 1 + np.flatnonzero((first < right) & (last > left))  # BOS is before them
+        frames = np.flatnonzero((middle >= start) & (middle < end))
+        passed = (middle[frames] - start) / (end - start) * len(tokens)
+        sung[frames] = tokens[np.minimum(passed.astype(int), len(tokens) - 1)]
+    return sung
 
 
 def read_songs(
@@ -88,14 +131,15 @@ def read_songs(
                     f"codes.safetensors {len(codes)}"
                 )
             names = [tag.strip() for tag in entry["tags"].lower().split(",")]
+            lyrics = entry["lyrics"].strip().lower()
+            encoding = tokenizer.encode(lyrics)
             songs.append(
                 Song(
                     id=entry["id"],
                     tags=tuple(tuple(tokenizer.encode(tag).ids) for tag in names if tag),
-                    lyrics=tuple(
-                        bracket(tokenizer.encode(entry["lyrics"].strip().lower()).ids, gen_config)
-                    ),
+                    lyrics=tuple(bracket(encoding.ids, gen_config)),
                     frames=np.concatenate((codes[start : start + count].astype(np.int32), end)),
+                    sung=sung_tokens(entry, lyrics, encoding),
                 )
             )
     if not songs:
@@ -123,6 +167,16 @@ def plan_epoch(songs: Sequence[Song], budget: int, rng: np.random.Generator) -> 
     batches.append(np.array(current))
     rng.shuffle(batches)
     return batches
+
+
+def ahead(items: Iterator[Item]) -> Generator[Item]:
+    """The same endless items, each made by a thread while the one before is in use."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, items)
+        while True:
+            item = coming.result()
+            coming = thread.submit(next, items)
+            yield item
 
 
 class Collator:
@@ -159,7 +213,7 @@ class Collator:
             ids += [*(self.comma if number else ()), *tag]
         return bracket([*ids, *self.close_tags], self.gen_config)
 
-    def sung(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def with_noise(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Frames [T, K] as the model might have sung them: some codes wrong."""
         if not self.frame_noise:
             return frames
@@ -183,20 +237,28 @@ class Collator:
         at = []
         for row, (prompt, song) in enumerate(zip(prompts, songs, strict=True)):
             start, count = len(prompt), len(song.frames)
+            noisy = self.with_noise(song.frames[:-1], rng)
             tokens[row, :start, codebooks] = prompt
             mask[row, :start, codebooks] = True
-            tokens[row, start : start + count - 1, :codebooks] = self.sung(song.frames[:-1], rng)
+            tokens[row, start : start + count - 1, :codebooks] = noisy
             mask[row, start : start + count - 1, :codebooks] = True
             at.append(row * length + np.arange(start - 1, start - 1 + count))
         targets = np.concatenate([song.frames for song in songs]).astype(np.int64)
         share = max(1, round(len(targets) * self.depth_share))
         depth = np.sort(rng.permutation(len(targets))[:share])
+        unconditional = rng.random(len(songs)) < self.condition_dropout
+        sung = [
+            np.where((song.sung < 0) | dropped, -1, song.sung + slot + 1)
+            for song, slot, dropped in zip(songs, slots, unconditional, strict=True)
+        ]
         return Batch(
             torch.from_numpy(tokens),
             torch.from_numpy(mask),
             torch.tensor(slots),
-            torch.from_numpy(rng.random(len(songs)) < self.condition_dropout),
+            torch.from_numpy(unconditional),
             torch.from_numpy(np.concatenate(at)),
             torch.from_numpy(targets),
             torch.from_numpy(depth),
+            torch.from_numpy(np.concatenate(sung).astype(np.int64)),
+            max(map(len, prompts)),
         )

@@ -112,6 +112,7 @@ class GraphedStep:
         self.step, self.enabled = step, enabled
         self.calls, self.found = 0, {}
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.side = torch.cuda.Stream() if enabled else None  # one: each would keep its own memory
         self.replayed: deque[torch.cuda.Event] = deque()
 
     def __call__(self) -> dict[str, Tensor]:
@@ -119,11 +120,11 @@ class GraphedStep:
             return self.step()
         self.calls += 1
         if self.calls <= self.WARM_UP:
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(side):
+            assert self.side
+            self.side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.side):
                 self.found = self.step()
-            torch.cuda.current_stream().wait_stream(side)
+            torch.cuda.current_stream().wait_stream(self.side)
             return self.found
         if self.graph is None:
             self.graph = torch.cuda.CUDAGraph()

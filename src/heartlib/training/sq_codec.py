@@ -10,8 +10,9 @@ OUT/state, from which the same command goes on. Rows are mono: left, right, mid 
 import argparse
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +126,17 @@ def reconstruct(codec: SQCodec, wave: Tensor, noise_share: float, half: bool = F
 class Training:
     """Generator, discriminator, their optimisers and the running mean; one step each."""
 
-    def __init__(self, recipe: SQRecipe, device: torch.device, *, graphed: bool = False) -> None:
+    def __init__(
+        self,
+        recipe: SQRecipe,
+        device: torch.device,
+        *,
+        config: HeartCodecConfig | None = None,
+        graphed: bool = False,
+    ) -> None:
         self.recipe = recipe
         torch.manual_seed(recipe.seed)
-        config = HeartCodecConfig(init_channel=recipe.init_channel)
+        config = config or HeartCodecConfig(init_channel=recipe.init_channel)
         self.codec = fold_weight_norm(SQCodec(config)).to(device)
         self.critic = Discriminator(recipe.discriminator_sizes, recipe.discriminator_channels).to(
             device
@@ -143,6 +151,10 @@ class Training:
     def start(self, wave: Tensor) -> None:
         """Give the new codec the weights of a lapped transform, fitted to rows [B, 1, n]."""
         start_lapped(self.codec, wave)
+        self.start_mean()
+
+    def start_mean(self) -> None:
+        """Let the running mean begin at the weights as they are."""
         self.ema = EMA(self.codec, self.recipe.ema_decay)
 
     def state(self) -> tuple[dict[str, nn.Module], dict[str, torch.optim.Optimizer]]:
@@ -173,10 +185,13 @@ class Training:
 
     def step(self, wave: Tensor, adversarial: bool) -> dict[str, Tensor]:
         """One update on rows [B, 1, n]; the losses, on the device."""
+        noise = self.recipe.noise_share if adversarial else 0.0
+        output = reconstruct(self.codec, wave, noise, self.recipe.half and wave.is_cuda)
+        return self.update(output[:, 0], wave[:, 0], adversarial)
+
+    def update(self, made: Tensor, real: Tensor, adversarial: bool) -> dict[str, Tensor]:
+        """Move the codec so that rows `made` [B, n] come closer to `real`; the losses."""
         recipe = self.recipe
-        noise = recipe.noise_share if adversarial else 0.0
-        output = reconstruct(self.codec, wave, noise, recipe.half and wave.is_cuda)
-        made, real = output[:, 0], wave[:, 0]
         losses = self.spectral(made, real)
         losses["wave"] = (made - real).abs().mean() / (real.abs().mean() + 1e-3)
         total = (
@@ -306,20 +321,43 @@ def train(
         minutes = extra["minutes"]
     else:
         training.start(mono_rows(crops.batch(recipe.batch), recipe.gain_db))
+
+    def one_step(adversarial: bool) -> dict[str, Tensor]:
+        wave = mono_rows(crops.batch(recipe.batch), recipe.gain_db)
+        return training.step(wave, adversarial)
+
+    log = Log(out)
+    log(event="start", step=step, hours=songs.hours, held_songs=len(held.ids), **asdict(recipe))
+    clock = Clock(recipe.minutes, lot, minutes)
+    figures = run(training, one_step, held.figures, log, clock, step, graphed)
+    codec = training.mean_codec()
+    checkpoints.save_pretrained(with_weight_norm(codec), out / "sq_codec")
+    held.write(codec, out / "samples")
+    return figures
+
+
+def run(
+    training: Training,
+    one_step: Callable[[bool], dict[str, Tensor]],
+    measure: Callable[[SQCodec], dict[str, float]],
+    log: Log,
+    clock: Clock,
+    step: int,
+    graphed: bool,
+) -> dict[str, float]:
+    """Step until the clock says so, logging and saving beside the log; the last figures.
+
+    `one_step(adversarial)` draws a batch and learns from it; `measure` hears the mean codec.
+    """
+    recipe, out = training.recipe, log.path.parent
     modules, optimizers = training.state()
     steps = {
-        adversarial: GraphedStep(
-            lambda adversarial=adversarial: training.step(
-                mono_rows(crops.batch(recipe.batch), recipe.gain_db), adversarial
-            ),
-            graphed,
-        )
+        adversarial: GraphedStep(partial(one_step, adversarial), graphed)
         for adversarial in (False, True)
     }
-    log, means, figures = Log(out), Means(), {}
-    log(event="start", step=step, hours=songs.hours, held_songs=len(held.ids), **asdict(recipe))
+    means, figures = Means(), {}
     fast = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True)
-    with fast, Clock(recipe.minutes, lot, minutes) as clock:
+    with fast, clock:
         looked = saved = clock.minutes
         ended = clock.over
         while not ended:
@@ -336,7 +374,7 @@ def train(
                     f"the loss is not finite near step {step}: resume with a lower peak_lr from "
                     f"{out / 'state'}, which is the last good one"
                 )
-            figures = held.figures(training.mean_codec())
+            figures = measure(training.mean_codec())
             log(step=step, minutes=now, lr=lr, **losses, **figures)
             looked = clock.minutes
             if ended or looked - saved >= recipe.save_seconds / 60:
@@ -345,9 +383,6 @@ def train(
                     out / "state", step=step, modules=modules, optimizers=optimizers, extra=extra
                 )
                 saved = clock.minutes
-    codec = training.mean_codec()
-    checkpoints.save_pretrained(with_weight_norm(codec), out / "sq_codec")
-    held.write(codec, out / "samples")
     return figures
 
 
