@@ -2,6 +2,8 @@
 
 import ctypes.util
 import json
+import subprocess
+import sys
 import warnings
 from itertools import pairwise
 
@@ -118,3 +120,21 @@ def test_the_limiter_bends_only_peaks() -> None:
     bent = limit(wave)
     assert bent[0, 1:4].tolist() == [-0.7, 0.0, 0.5]
     assert -0.95 <= bent[0, 0] < -0.9 and 0.7 < bent[0, 4] < 0.8
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
+def test_a_worker_keeps_the_memory_of_its_songs() -> None:
+    program = """
+import numpy as np, resource
+from heartlib.corpus.make import keep_memory
+keep_memory()
+def song():
+    for _ in range(8):
+        np.ones(2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+song(), song()
+before = song()
+print(song() - before)
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert int(found.stdout) < 2048  # pages of one of the eight arrays

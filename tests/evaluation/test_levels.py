@@ -29,6 +29,8 @@ def test_only_silence_inside_counts():
     song = np.concatenate([quiet, quiet, sound, quiet, sound, quiet, quiet])
     assert levels.longest_silence(stereo(song), RATE) == pytest.approx(1.5, abs=0.03)
     assert levels.longest_silence(stereo(sound), RATE) == 0
+    blip = np.concatenate([sound, quiet, sound[: RATE // 20]])
+    assert levels.longest_silence(stereo(blip), RATE) == 0
     assert levels.longest_silence(stereo(quiet), RATE) == pytest.approx(1.5)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 SILENCE_BELOW = 34.0
 """Decibels under the song's own RMS level: −50 dBFS in a song of −16."""
 FRAME_SECONDS = 0.02
+SOUND_FRAMES = 5
 FULL_SCALE = 0.999
 FLAT_RUN = 4
 
@@ -54,8 +55,9 @@ def clipped_samples(wave: np.ndarray) -> int:
 def longest_silence(wave: np.ndarray, rate: int) -> float:
     """The longest quiet stretch between the first and the last sound, seconds.
 
-    Quiet: 20 ms frames whose level is 34 dB or more below the song's RMS. A wave without any
-    sound is one silence of its whole length.
+    Quiet: 20 ms frames whose level is 34 dB or more below the song's RMS. The first and the last
+    sound last 0.1 s or more, else what fades out at the end would count. A wave without any sound
+    is one silence of its whole length.
     """
     size = round(FRAME_SECONDS * rate)
     count = wave.shape[1] // size
@@ -64,8 +66,10 @@ def longest_silence(wave: np.ndarray, rate: int) -> float:
     if count == 0 or power.max() < 1e-10:
         return wave.shape[1] / rate
     quiet = 10 * np.log10(power + 1e-12) < rms_db(wave) - SILENCE_BELOW
-    sounding = np.flatnonzero(~quiet)
-    inside = quiet[sounding[0] : sounding[-1] + 1]
+    sounds = [run for run in runs(~quiet) if run[1] - run[0] >= SOUND_FRAMES]
+    if not sounds:
+        return wave.shape[1] / rate
+    inside = quiet[sounds[0][0] : sounds[-1][1]]
     return max((end - start for start, end in runs(inside)), default=0) * FRAME_SECONDS
 
 

@@ -292,6 +292,11 @@ class Trainer:
         self.loss = loss.detach().sum()
         return loss.detach(), norm
 
+    def compile_with(self, batch: Batch) -> None:
+        """Compile, by a step at a rate of 0, which changes no weight and does not count."""
+        self.update(batch, 0.0)
+        self.step, self.index = self.step - 1, self.index - 1
+
     @property
     def modules(self) -> dict[str, nn.Module]:
         """What a state holds."""
@@ -408,6 +413,10 @@ def train(
         if held_out:
             log(step=trainer.step, **more, **validate(model, trainer.pointer, held_out, exact))
 
+    if compiled and not trainer.step:  # before the clock runs: it takes a minute
+        rng = np.random.default_rng(recipe.seed)
+        chosen = plan_epoch(learn, recipe.batch_positions, rng)[0]
+        trainer.compile_with(collate([learn[i] for i in chosen], rng).to(device))
     last = min(recipe.steps, trainer.step + (recipe.lot_steps or recipe.steps))
     with (
         Clock(recipe.minutes, recipe.lot_minutes or None, trainer.minutes) as clock,

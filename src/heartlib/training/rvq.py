@@ -219,7 +219,13 @@ def evaluate(model: Tokenizer, songs: Songs, recipe: RVQRecipe) -> dict[str, flo
 
 
 def train(
-    data: Path, out: Path, recipe: RVQRecipe, encoder: MelEncoderConfig, lot: float | None
+    data: Path,
+    out: Path,
+    recipe: RVQRecipe,
+    encoder: MelEncoderConfig,
+    lot: float | None,
+    *,
+    graphed: bool = True,
 ) -> None:
     """Train until the schedule or the lot ends; resumes from `out/state` where there is one."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -231,7 +237,7 @@ def train(
     held = Songs.load(data, held_ids, symbols, log_mel, device)
     model = Tokenizer(encoder, recipe, len(symbols)).to(device)
     ema = EMA(model, recipe.ema_decay).to(device)
-    graphed = device.type == "cuda"
+    graphed = graphed and device.type == "cuda"
     optimizer = adamw(model.parameters(), recipe.peak_lr, (0.9, 0.98), recipe.weight_decay, graphed)
     log, step, done = Log(out), 0, 0.0
     if has_state(out / "state"):
@@ -319,9 +325,10 @@ def main() -> None:
     )
     parser.add_argument("--lot", type=float, help="stop after so many minutes; run again to go on")
     parser.add_argument("--batch", type=int, default=RVQRecipe.batch)
-    arguments = parser.parse_args()
-    recipe = RVQRecipe(minutes=arguments.minutes, batch=arguments.batch)
-    train(arguments.data, arguments.out, recipe, MelEncoderConfig(), arguments.lot)
+    parser.add_argument("--no-graph", action="store_true", help="launch every kernel from Python")
+    given = parser.parse_args()
+    recipe = RVQRecipe(minutes=given.minutes, batch=given.batch)
+    train(given.data, given.out, recipe, MelEncoderConfig(), given.lot, graphed=not given.no_graph)
 
 
 if __name__ == "__main__":

@@ -356,8 +356,10 @@ def run(
         for adversarial in (False, True)
     }
     means, figures = Means(), {}
-    fast = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True)
-    with fast, clock:
+    fast = partial(torch.backends.cudnn.flags, enabled=True, benchmark=True, allow_tf32=True)
+    with fast():
+        steps[False].prepare(*optimizers.values())
+    with fast(), clock:
         looked = saved = clock.minutes
         ended = clock.over
         while not ended:
