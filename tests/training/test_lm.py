@@ -15,6 +15,7 @@ from heartlib.heartmula import HeartMuLa, build_prompt, generate
 from heartlib.heartmula.prompt import bracket, wrap_tags
 from heartlib.training.lm import LMRecipe, losses, main, run, train
 from heartlib.training.lm_data import Collator, plan_epoch, read_songs, sung_tokens
+from heartlib.training.own_frames import with_own_frames
 from heartlib.training.tokenizer import SPECIAL, train_tokenizer
 
 SONGS = [
@@ -253,6 +254,36 @@ def test_noise_changes_what_was_sung_not_what_comes_next(data):
     assert 0.15 < wrong[..., :-1][:, sung].float().mean() < 0.35
     assert all(torch.equal(batch.frames, clean.frames) for batch in noisy)
     assert max(int(batch.tokens[..., :-1].max()) for batch in noisy) < TINY.codebook_size
+
+
+def test_own_frames_change_what_is_heard_not_what_comes_next(data):
+    folder, _, _ = data
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    songs = read_songs(folder, tokenizer, TINY.gen_config, TINY.codebooks)
+    batch = collator(tokenizer)(songs, np.random.default_rng(0))
+    size, codebooks = TINY.codebook_size, TINY.codebooks
+    sung = torch.randint(size, batch.frames.shape)  # what the model is sure to sing
+    logits = 1e4 * torch.nn.functional.one_hot(sung, size + 5).float()
+    logits[:, :, size + 1] = 2e4  # but for the end, which is never heard
+    others = logits[batch.depth].transpose(0, 1)[1:]
+    torch.manual_seed(0)
+    own = with_own_frames(batch, logits[:, 0], others, 0.9, size)
+    assert own.frames is batch.frames and own.mask is batch.mask
+    assert torch.equal(own.tokens[..., codebooks], batch.tokens[..., codebooks])
+    before, after = (b.tokens.flatten(0, 1)[:, :codebooks] for b in (batch, own))
+    changed = (before != after).any(-1).nonzero()[:, 0]
+    assert batch.mask[..., 0].sum() > len(changed) > 0.2 * batch.mask[..., 0].sum()
+    frame = {int(at) + 1: row for row, at in enumerate(batch.at)}
+    assert all(torch.equal(after[i].long(), sung[frame[int(i)]]) for i in changed)
+    assert batch.mask[..., 0].flatten()[changed].all()
+
+
+def test_a_model_that_hears_itself_learns(data, tmp_path):
+    folder, _, _ = data
+    recipe = dataclasses.replace(TINY, steps=60, own_share=0.3, own_from=0.5)
+    train(recipe, [folder], folder / "tokenizer.json", tmp_path, device=CPU)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["loss0"] for line in lines if "loss0" in line][-1] < 2.5  # log 32 = 3.5
 
 
 def test_loss_of_knowing_nothing(data):

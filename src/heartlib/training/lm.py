@@ -40,6 +40,7 @@ from heartlib.training.loop import (
     learning_rate,
     set_learning_rate,
 )
+from heartlib.training.own_frames import with_own_frames
 from heartlib.training.pointer import Pointer
 from heartlib.training.state import has_state, load_state, save_state
 from heartlib.training.tokenizer import BOS_ID, EOS_ID
@@ -86,6 +87,8 @@ class LMRecipe:
     condition_dropout: float = 0.1
     tag_dropout: float = 0.05
     frame_noise: float = 0.2
+    own_share: float = 0.0  # of a row's frames, at most: heard as the model would sing them
+    own_from: float = 0.3  # share of the schedule before that
     depth_share: float = 0.5  # share of the frames that the depth decoder learns from in a step
     holdout: int = 64
     validate_every: int = 500
@@ -96,7 +99,13 @@ class LMRecipe:
     def __post_init__(self) -> None:
         if len(self.lambda_k) not in (1, self.codebooks - 1):
             raise UsageError(f"lambda_k takes 1 or {self.codebooks - 1} numbers")
-        for name in ("dropout", "condition_dropout", "tag_dropout", "frame_noise"):
+        for name in (
+            "dropout",
+            "condition_dropout",
+            "tag_dropout",
+            "frame_noise",
+            "own_share",
+        ):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"{name} must be at least 0 and below 1")
         if not 0 < self.depth_share <= 1:
@@ -272,12 +281,16 @@ class Trainer:
         self.step, self.epoch, self.index, self.minutes = 0, 0, 0, 0.0
         self.loss = torch.zeros(())  # of the last step
 
-    def update(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
+    def update(self, batch: Batch, rate: float, own_share: float = 0.0) -> tuple[Tensor, Tensor]:
         """One step; returns the losses and the gradient's norm, on the device.
 
         Losses: each codebook's [K]; with a pointer, its own behind them [K + 1].
         """
         set_learning_rate(self.optimizer, rate)
+        if own_share:
+            with torch.no_grad(), autocast(self.device):
+                logits = run(self.forward, batch)
+            batch = with_own_frames(batch, *logits, own_share, self.recipe.codebook_size)
         with autocast(self.device):
             loss = losses(*run(self.forward, batch), batch)
             if self.pointer is not None:
@@ -291,6 +304,14 @@ class Trainer:
         self.step, self.index = self.step + 1, self.index + 1
         self.loss = loss.detach().sum()
         return loss.detach(), norm
+
+    def begin_with(self, folder: Path) -> None:
+        """Takes the weights of a trained model of the same shape."""
+        model = HeartMuLa.from_pretrained(folder, device=self.device)
+        if model.config != self.model.config:
+            raise UsageError(f"{folder} holds a model of another shape: give the recipe its sizes")
+        self.model.load_state_dict(model.state_dict())
+        self.ema = EMA(self.model, self.recipe.ema_decay)
 
     def compile_with(self, batch: Batch) -> None:
         """Compile, by a step at a rate of 0, which changes no weight and does not count."""
@@ -378,8 +399,13 @@ def train(
     device: torch.device,
     save_dtype: torch.dtype = torch.float32,
     compiled: bool = False,
+    init: Path | None = None,
 ) -> HeartMuLa:
-    """Runs one lot, from out/state if that exists; returns the averaged model, as it is saved."""
+    """Runs one lot; returns the averaged model, as it is saved.
+
+    It goes on from out/state if that exists; else it begins with the weights of the model in `init`,
+    or with random ones. UsageError where `init` holds a model of another shape.
+    """
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     songs: list[Song] = []
     for folder in data:
@@ -400,6 +426,8 @@ def train(
     model, state = trainer.model, out / "state"
     if has_state(state):
         trainer.restore(state)
+    elif init:
+        trainer.begin_with(init)
     log, meter = Log(out), Meter(recipe.codebooks, len(trainer.weights), device)
     log(
         songs=len(learn),
@@ -428,7 +456,8 @@ def train(
             torch.manual_seed(seed)  # dropout: a resumed run draws the same
             fraction = trainer.step / recipe.steps if recipe.steps else clock.fraction
             rate = learning_rate(fraction, recipe.learning_rate, recipe.warm_up)
-            loss, norm = trainer.update(batch.to(device), rate)
+            own_share = recipe.own_share if fraction >= recipe.own_from else 0.0
+            loss, norm = trainer.update(batch.to(device), rate, own_share)
             meter.add(loss, len(batch.at))
             if trainer.step % recipe.log_every == 0:
                 where = {"step": trainer.step, "minutes": clock.minutes, "epoch": trainer.epoch}
@@ -462,6 +491,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="where state and model are written")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--save-dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--init", type=Path, help="a HeartMuLa folder whose weights to begin with")
     parser.add_argument("--compile", action="store_true", help="use torch.compile")
     for field in fields(LMRecipe):
         flag = f"--{field.name.replace('_', '-')}"
@@ -480,6 +510,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         device=torch.device(args.device),
         save_dtype=getattr(torch, args.save_dtype),
         compiled=args.compile,
+        init=args.init,
     )
 
 
