@@ -122,8 +122,8 @@ def _prepare_worker() -> None:
 def keep_memory() -> None:
     """Let this process keep the memory that a song frees, since the next one asks for as much.
 
-    Else glibc gives large arrays back at once, and every song has 27,000 page faults, for which many
-    processes wait together. Nothing happens where the C library has no `mallopt`.
+    Else glibc gives large arrays back at once, and every song has tens of thousands of page faults,
+    for which many processes wait together. Nothing happens where the C library has no `mallopt`.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -245,7 +245,8 @@ def train(
 
     update, report, saved = GraphedStep(one_step, graphed), done + REPORT_MINUTES, done
     loss = torch.zeros(())  # of a schedule that is over already
-    update.prepare(optimizer)
+    if not step:
+        update.prepare(optimizer)
     with Clock(recipe.minutes, lot, done) as clock:
         while not clock.over:
             set_learning_rate(optimizer, learning_rate(clock.fraction, recipe.peak_lr))

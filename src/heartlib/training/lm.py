@@ -315,6 +315,8 @@ def train(
     songs: list[Song] = []
     for folder in data:
         songs += read_songs(folder, tokenizer, recipe.gen_config, recipe.codebooks)
+    if recipe.pointer_weight and not any((song.sung >= 0).any() for song in songs):
+        print("no song says when its words are sung: the pointer learns nothing")
     learn, held_out = split(songs, recipe)
     collate = Collator(
         tokenizer,

@@ -117,7 +117,10 @@ class GraphedStep:
         self.replayed: deque[torch.cuda.Event] = deque()
 
     def prepare(self, *optimizers: torch.optim.Optimizer) -> None:
-        """Take the slow first steps at a rate of 0, which changes no weight; nothing on a CPU."""
+        """Take the slow first steps of a new run at a rate of 0, which changes no weight; nothing on a CPU.
+
+        Not for a resumed run: its running mean and the optimisers' moments would move on.
+        """
         for optimizer in optimizers:
             set_learning_rate(optimizer, 0.0)
         for _ in range(self.WARM_UP + 1 if self.enabled else 0):

@@ -18,10 +18,9 @@ from heartlib.training.lm_data import Batch
 
 def draw(logits: Tensor, size: int) -> Tensor:
     """A code below `size` from each of logits [..., V], at temperature 1."""
-    noise = -torch.log(
-        -torch.log(torch.rand_like(logits[..., :size].float()).clamp(1e-9, 1 - 1e-7))
-    )
-    return (logits[..., :size].float() + noise).argmax(-1)
+    music = logits[..., :size].float()
+    chance = torch.rand_like(music).clamp(1e-9, 1 - 1e-7)
+    return (music - torch.log(-torch.log(chance))).argmax(-1)
 
 
 def with_own_frames(batch: Batch, first: Tensor, others: Tensor, share: float, size: int) -> Batch:
@@ -33,9 +32,7 @@ def with_own_frames(batch: Batch, first: Tensor, others: Tensor, share: float, s
     codebooks = batch.frames.shape[1]
     own = torch.cat((draw(first[batch.depth], size)[None], draw(others, size)))  # [K, M]
     rows, length = batch.tokens.shape[:2]
-    before = batch.at[
-        batch.depth
-    ]  # a frame is heard one position behind the one it is predicted at
+    before = batch.at[batch.depth]  # where a frame is predicted; it is heard one position later
     rate = share * torch.rand(rows, device=before.device)[before // length]
     heard = batch.mask[..., 0].flatten()  # frames, not text or padding; an end frame is never heard
     heard = F.pad(heard, (0, 1))[before + 1]

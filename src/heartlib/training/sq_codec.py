@@ -357,8 +357,9 @@ def run(
     }
     means, figures = Means(), {}
     fast = partial(torch.backends.cudnn.flags, enabled=True, benchmark=True, allow_tf32=True)
-    with fast():
-        steps[False].prepare(*optimizers.values())
+    if not step:
+        with fast():
+            steps[False].prepare(*optimizers.values())
     with fast(), clock:
         looked = saved = clock.minutes
         ended = clock.over
