@@ -4,6 +4,8 @@ The encoder and codebooks (heartlib.training.rvq) and the scalar codec (heartlib
 trained before and frozen here; what comes out is a whole `HeartCodec-oss` folder.
 
     python -m heartlib.training.flow --data CORPUS --rvq runs/rvq --sq runs/sq/sq_codec --out runs/flow --minutes 9
+
+With `--init FOLDER` instead of `--sq` it begins with a whole codec trained before, of the same codebooks.
 """
 
 import argparse
@@ -16,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from heartlib import checkpoints
-from heartlib.errors import HeartlibError
+from heartlib.errors import HeartlibError, UsageError
 from heartlib.heartcodec import HeartCodec, HeartCodecConfig
 from heartlib.heartcodec.configuration_heartcodec import LATENTS_PER_FRAME
 from heartlib.heartcodec.modeling_heartcodec import (
@@ -27,6 +29,7 @@ from heartlib.heartcodec.modeling_heartcodec import (
 from heartlib.heartcodec.models.flow_matching import SIGMA_MIN, FlowMatching
 from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderConfig
 from heartlib.heartcodec.models.sq_codec import SQCodec
+from heartlib.training.assemble import load_for_saving
 from heartlib.training.corpus_audio import read_songs, song_ids, split
 from heartlib.training.encode import encode_song, load_encoder
 from heartlib.training.loop import (
@@ -181,18 +184,30 @@ def samples(codec: HeartCodec, held: Pairs, folder: Path, count: int) -> dict[st
 def train(
     data: Path,
     rvq: Path,
-    sq: Path,
+    sq: Path | None,
     out: Path,
     recipe: FlowRecipe,
     lot: float | None,
     *,
+    init: Path | None = None,
     graphed: bool = True,
 ) -> None:
-    """Train until the schedule or the lot ends; resumes from `out/state` where there is one."""
+    """Train until the schedule or the lot ends; resumes from `out/state` where there is one.
+
+    Begins with the codec in `init`, or with a new estimator around the scalar codec in `sq`.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
     torch.backends.cuda.matmul.allow_tf32 = True
-    codec = build_codec(rvq, sq, recipe, device)
+    if init:
+        codec = load_for_saving(init).to(device)
+        codec.requires_grad_(False)
+        codec.flow_matching.estimator.requires_grad_(True)
+        codec.flow_matching.cond_feature_emb.requires_grad_(True)
+    elif sq:
+        codec = build_codec(rvq, sq, recipe, device)
+    else:
+        raise UsageError("give --sq, a scalar codec, or --init, a whole codec to begin with")
     flow = codec.flow_matching
     encoder = load_encoder(rvq / "HeartCodec-oss-encoder", device)
     train_ids, held_ids = split(song_ids(data), recipe.held_out)
@@ -278,17 +293,28 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="corpus folder")
     parser.add_argument("--rvq", type=Path, required=True, help="output of heartlib.training.rvq")
-    parser.add_argument("--sq", type=Path, required=True, help="scalar codec folder")
+    parser.add_argument("--sq", type=Path, help="scalar codec folder")
+    parser.add_argument("--init", type=Path, help="HeartCodec-oss folder to begin with, not --sq")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
         "--minutes", type=float, default=FlowRecipe.minutes, help="length of the whole schedule"
     )
     parser.add_argument("--lot", type=float, help="stop after so many minutes; run again to go on")
     parser.add_argument("--batch", type=int, default=FlowRecipe.batch)
+    parser.add_argument("--peak-lr", type=float, default=FlowRecipe.peak_lr)
     parser.add_argument("--no-graph", action="store_true", help="launch every kernel from Python")
     given = parser.parse_args()
-    recipe = FlowRecipe(minutes=given.minutes, batch=given.batch)
-    train(given.data, given.rvq, given.sq, given.out, recipe, given.lot, graphed=not given.no_graph)
+    recipe = FlowRecipe(minutes=given.minutes, batch=given.batch, peak_lr=given.peak_lr)
+    train(
+        given.data,
+        given.rvq,
+        given.sq,
+        given.out,
+        recipe,
+        given.lot,
+        init=given.init,
+        graphed=not given.no_graph,
+    )
 
 
 if __name__ == "__main__":
