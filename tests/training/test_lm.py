@@ -13,8 +13,9 @@ from tokenizers import Tokenizer
 from heartlib.errors import HeartlibError, UsageError
 from heartlib.heartmula import HeartMuLa, build_prompt, generate
 from heartlib.heartmula.prompt import bracket, wrap_tags
-from heartlib.training.lm import LMRecipe, losses, main, run, train
+from heartlib.training.lm import LMRecipe, main, train
 from heartlib.training.lm_data import Collator, plan_epoch, read_songs, sung_tokens
+from heartlib.training.lm_trainer import Trainer, losses, run
 from heartlib.training.own_frames import with_own_frames
 from heartlib.training.tokenizer import SPECIAL, train_tokenizer
 
@@ -308,6 +309,44 @@ def test_every_song_once_an_epoch_within_the_budget(data):
     for batch in batches:
         longest = max(songs[i].positions for i in batch)
         assert len(batch) * math.ceil(longest / 64) * 64 <= 512
+
+
+def test_batches_of_fixed_size(data):
+    folder, _, _ = data
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    songs = read_songs(folder, tokenizer, TINY.gen_config, TINY.codebooks)
+    rng = np.random.default_rng(0)
+    for chosen in plan_epoch(songs, 512, rng, full=True):
+        longest = max(songs[i].positions for i in chosen)
+        assert len(chosen) == 512 // (math.ceil(longest / 64) * 64)
+    drop = {"fixed_size": True, "tag_dropout": 0.5, "depth_share": 0.5}
+    fixed, plain = collator(tokenizer, **drop), collator(tokenizer)
+    batches = [fixed(songs, np.random.default_rng(seed)) for seed in range(8)]
+    shapes = [{name: x.shape for name, x in batch.tensors.items()} for batch in batches]
+    assert all(shape == shapes[0] for shape in shapes) and batches[0].prompt == 64
+    few, all_of = fixed(songs[:1], rng), plain(songs[:1], rng)  # more than there are to predict
+    assert len(few.at) == 48 > len(all_of.at)
+    assert {*few.frames[:, 0].tolist()} == {*all_of.frames[:, 0].tolist()}
+    next_frame = few.tokens[0, few.at[few.at < few.at.max()] + 1, : TINY.codebooks]
+    assert torch.equal(next_frame.long(), few.frames[few.at < few.at.max()])
+
+
+@pytest.mark.gpu
+def test_graphed_steps_are_plain_steps(data):
+    folder, _, _ = data
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    songs = read_songs(folder, tokenizer, TINY.gen_config, TINY.codebooks)
+    collate, device = collator(tokenizer, fixed_size=True), torch.device("cuda")
+    found = []
+    for graphed in (False, True):
+        trainer = Trainer(TINY, tokenizer.get_vocab_size(), device, graphed)
+        for step in range(24):
+            two = [songs[step % 2], songs[2]] if step % 3 else songs[:1]  # two shapes
+            batch = collate(two, np.random.default_rng(step)).to(device)
+            loss, _ = trainer.update(batch, 1e-3)
+        found.append(loss.cpu())
+        assert bool(trainer.graphed.graphs) == graphed
+    torch.testing.assert_close(found[0], found[1], atol=0.02, rtol=0)
 
 
 def test_tokenizer_knows_markers_and_any_text(data):

@@ -2,10 +2,9 @@
 
 `python -m heartlib.training.lm --data CODES_DIR --tokenizer tokenizer.json --out DIR --minutes 8`
 
-Loss (arXiv 2601.10547): λ₀·L₀ + mean over the other codebooks of λₖ·Lₖ. The prompt and the padding
-are not predicted; every song ends with a frame of audio_eos_id in all codebooks. Where the folders
-say when each word is sung, a pointer is trained along and left behind: the loss of finding, from one
-of the backbone's layers, the token of the prompt that the next frame sings.
+The prompt and the padding are not predicted; every song ends with a frame of audio_eos_id in all
+codebooks. Where the folders say when each word is sung, a pointer is trained along and left behind:
+the loss of finding, from one of the backbone's layers, the token of the prompt that the next frame sings.
 Writes DIR/HeartMuLa-oss-nano, DIR/gen_config.json, DIR/tokenizer.json, DIR/log.jsonl, DIR/state.
 """
 
@@ -16,91 +15,28 @@ import json
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from heartlib.errors import UsageError
 from heartlib.heartmula import HeartMuLa
 from heartlib.heartmula.configuration_heartmula import FRAME_MS
 from heartlib.training.lm_data import Batch, Collator, Song, ahead, plan_epoch, read_songs
 from heartlib.training.lm_recipe import LMRecipe
-from heartlib.training.loop import (
-    EMA,
-    Clock,
-    Log,
-    check_finite,
-    learning_rate,
-    set_learning_rate,
-)
-from heartlib.training.own_frames import with_own_frames
+from heartlib.training.lm_trainer import Trainer, autocast, losses, run
+from heartlib.training.loop import Clock, Log, learning_rate
 from heartlib.training.pointer import Pointer
-from heartlib.training.state import has_state, load_state, save_state
+from heartlib.training.state import has_state
 
 VALIDATION_POSITIONS = 32768
-
-
-def initialise(model: HeartMuLa, dropout: float) -> None:
-    """Normal weights of deviation 0.02, smaller where a block adds to its input; sets dropout."""
-    for name, parameter in model.named_parameters():
-        if name.endswith("scale"):
-            nn.init.ones_(parameter)
-        elif name.endswith("bias"):
-            nn.init.zeros_(parameter)
-        else:
-            stack = model.backbone if name.startswith("backbone") else model.decoder
-            residual = name.endswith(("output_proj.weight", "w2.weight"))
-            shrink = (2 * stack.config.num_layers) ** -0.5 if residual else 1.0
-            nn.init.normal_(parameter, std=0.02 * shrink)
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = dropout
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; norms, biases and embeddings do not."""
-    plain = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
-    matrices = [p for n, p in model.named_parameters() if p.ndim >= 2 and "embedding" not in n]
-    return [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": plain, "weight_decay": 0.0},
-    ]
-
-
-def run(model: Callable[..., tuple[Tensor, Tensor]], batch: Batch) -> tuple[Tensor, Tensor]:
-    """Logits [N, V] of codebook 0 and [K−1, M, V] of the others for a batch."""
-    return model(
-        batch.tokens,
-        batch.mask,
-        style=None,
-        style_at=batch.style_at,
-        unconditional=batch.unconditional,
-        at=batch.at,
-        depth_at=batch.at[batch.depth],
-        depth_codes=batch.frames[batch.depth],
-    )
-
-
-def losses(first: Tensor, others: Tensor, batch: Batch) -> Tensor:
-    """Mean cross-entropy of each codebook: [K]."""
-    targets = batch.frames[batch.depth].T[1:]  # [K−1, M]
-    rest = F.cross_entropy(others.flatten(0, 1), targets.flatten(), reduction="none")
-    return torch.cat(
-        (F.cross_entropy(first, batch.frames[:, 0])[None], rest.view_as(targets).mean(1))
-    )
-
-
-def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 arithmetic on CUDA (the weights stay float32), plain float32 elsewhere."""
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
 @torch.no_grad()
@@ -151,101 +87,6 @@ def split(songs: list[Song], recipe: LMRecipe) -> tuple[list[Song], list[Song]]:
     return fit[held:], fit[:held]
 
 
-class Trainer:
-    """A model in training, with its pointer: weights, running mean, optimiser, and where it stands."""
-
-    def __init__(
-        self, recipe: LMRecipe, text_vocab_size: int, device: torch.device, compiled: bool
-    ) -> None:
-        torch.manual_seed(recipe.seed)
-        self.recipe, self.device = recipe, device
-        self.model = HeartMuLa(recipe.model_config(text_vocab_size))
-        initialise(self.model, recipe.dropout)
-        self.model.to(device).train()
-        self.trained = nn.ModuleDict({"model": self.model})
-        self.pointer, self.hook = None, None
-        if recipe.pointer_weight:
-            self.pointer = self.trained["pointer"] = Pointer(recipe.width).to(device)
-            layer = self.model.backbone.layers[recipe.pointer_layer - 1]
-            self.hook = layer.register_forward_hook(self.pointer.listen)
-        self.forward: Callable[..., tuple[Tensor, Tensor]] = (
-            torch.compile(self.model, dynamic=True) if compiled else self.model
-        )
-        self.ema = EMA(self.model, recipe.ema_decay)
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.trained, recipe.weight_decay),
-            lr=recipe.learning_rate,
-            betas=(0.9, recipe.beta2),
-            fused=device.type == "cuda",
-        )
-        rest = torch.tensor(recipe.lambda_k).expand(recipe.codebooks - 1)
-        weights = [torch.tensor([recipe.lambda0]), rest / (recipe.codebooks - 1)]
-        if self.pointer is not None:
-            weights.append(torch.tensor([recipe.pointer_weight]))
-        self.weights = torch.cat(weights).to(device)  # [K], or [K + 1] with a pointer
-        self.step, self.epoch, self.index, self.minutes = 0, 0, 0, 0.0
-        self.loss = torch.zeros(())  # of the last step
-
-    def update(self, batch: Batch, rate: float, own_share: float = 0.0) -> tuple[Tensor, Tensor]:
-        """One step; returns the losses and the gradient's norm, on the device.
-
-        Losses: each codebook's [K]; with a pointer, its own behind them [K + 1].
-        """
-        set_learning_rate(self.optimizer, rate)
-        if own_share:
-            with torch.no_grad(), autocast(self.device):
-                logits = run(self.forward, batch)
-            batch = with_own_frames(batch, *logits, own_share, self.recipe.codebook_size)
-        with autocast(self.device):
-            loss = losses(*run(self.forward, batch), batch)
-            if self.pointer is not None:
-                lost, _, sung = self.pointer(batch)
-                loss = torch.cat((loss, (lost / sung.clamp_min(1))[None]))
-        (loss * self.weights).sum().backward()
-        norm = nn.utils.clip_grad_norm_(self.trained.parameters(), self.recipe.clip)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.ema.update(self.model)
-        self.step, self.index = self.step + 1, self.index + 1
-        self.loss = loss.detach().sum()
-        return loss.detach(), norm
-
-    def begin_with(self, folder: Path) -> None:
-        """Takes the weights of a trained model of the same shape."""
-        model = HeartMuLa.from_pretrained(folder, device=self.device)
-        if model.config != self.model.config:
-            raise UsageError(f"{folder} holds a model of another shape: give the recipe its sizes")
-        self.model.load_state_dict(model.state_dict())
-        self.ema = EMA(self.model, self.recipe.ema_decay)
-
-    def compile_with(self, batch: Batch) -> None:
-        """Compile, by a step at a rate of 0, which changes no weight and does not count."""
-        self.update(batch, 0.0)
-        self.step, self.index = self.step - 1, self.index - 1
-
-    @property
-    def modules(self) -> dict[str, nn.Module]:
-        """What a state holds."""
-        return {**dict(self.trained.items()), "ema": self.ema}
-
-    def save(self, folder: Path, minutes: float) -> None:
-        """Writes everything that an exact resume needs; HeartlibError where the loss is not finite."""
-        check_finite(self.loss, self.step, folder.parent)
-        save_state(
-            folder,
-            step=self.step,
-            modules=self.modules,
-            optimizers={"adamw": self.optimizer},
-            extra={"epoch": self.epoch, "index": self.index, "minutes": minutes},
-        )
-
-    def restore(self, folder: Path) -> None:
-        """Goes on from what `save` wrote."""
-        self.step, extra = load_state(folder, self.modules, {"adamw": self.optimizer})
-        self.epoch, self.index = extra["epoch"], extra["index"]
-        self.minutes = extra["minutes"]
-
-
 class Meter:
     """Means over the steps since the last report; only a report waits for the device."""
 
@@ -285,7 +126,7 @@ def prepare(
     recipe, step, epoch, index = trainer.recipe, trainer.step, trainer.epoch, trainer.index
     while True:
         rng = np.random.default_rng([recipe.seed, 1, epoch])
-        plan = plan_epoch(songs, recipe.batch_positions, rng)
+        plan = plan_epoch(songs, recipe.batch_positions, rng, full=collate.fixed_size)
         for place in range(index, len(plan)):
             rng = np.random.default_rng([recipe.seed, 2, step])
             seed = int(rng.integers(2**31))
@@ -303,7 +144,7 @@ def train(
     *,
     device: torch.device,
     save_dtype: torch.dtype = torch.float32,
-    compiled: bool = False,
+    graphed: bool = True,
     init: Path | None = None,
 ) -> HeartMuLa:
     """Runs one lot; returns the averaged model, as it is saved.
@@ -311,6 +152,7 @@ def train(
     It goes on from out/state if that exists; else it begins with the weights of the model in `init`,
     or with random ones. UsageError where `init` holds a model of another shape.
     """
+    graphed = graphed and device.type == "cuda"
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     songs: list[Song] = []
     for folder in data:
@@ -325,11 +167,12 @@ def train(
         tag_dropout=recipe.tag_dropout,
         depth_share=recipe.depth_share,
         frame_noise=recipe.frame_noise,
+        fixed_size=graphed,
     )
     exact = Collator(
         tokenizer, recipe.gen_config, condition_dropout=0.0, tag_dropout=0.0, depth_share=1.0
     )
-    trainer = Trainer(recipe, tokenizer.get_vocab_size(), device, compiled)
+    trainer = Trainer(recipe, tokenizer.get_vocab_size(), device, graphed)
     model, state = trainer.model, out / "state"
     if has_state(state):
         trainer.restore(state)
@@ -348,10 +191,6 @@ def train(
         if held_out:
             log(step=trainer.step, **more, **validate(model, trainer.pointer, held_out, exact))
 
-    if compiled and not trainer.step:  # before the clock runs: it takes a minute
-        rng = np.random.default_rng(recipe.seed)
-        chosen = plan_epoch(learn, recipe.batch_positions, rng)[0]
-        trainer.compile_with(collate([learn[i] for i in chosen], rng).to(device))
     last = min(recipe.steps, trainer.step + (recipe.lot_steps or recipe.steps))
     with (
         Clock(recipe.minutes, recipe.lot_minutes or None, trainer.minutes) as clock,
@@ -363,8 +202,8 @@ def train(
             torch.manual_seed(seed)  # dropout: a resumed run draws the same
             fraction = trainer.step / recipe.steps if recipe.steps else clock.fraction
             rate = learning_rate(fraction, recipe.learning_rate, recipe.warm_up)
-            own_share = recipe.own_share if fraction >= recipe.own_from else 0.0
-            loss, norm = trainer.update(batch.to(device), rate, own_share)
+            own = recipe.own_share > 0 and fraction >= recipe.own_from
+            loss, norm = trainer.update(batch.to(device), rate, own)
             meter.add(loss, len(batch.at))
             if trainer.step % recipe.log_every == 0:
                 where = {"step": trainer.step, "minutes": clock.minutes, "epoch": trainer.epoch}
@@ -399,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--save-dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--init", type=Path, help="a HeartMuLa folder whose weights to begin with")
-    parser.add_argument("--compile", action="store_true", help="use torch.compile")
+    parser.add_argument("--no-graph", action="store_true", help="launch every kernel from Python")
     for field in fields(LMRecipe):
         flag = f"--{field.name.replace('_', '-')}"
         if isinstance(field.default, tuple):
@@ -416,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args.out,
         device=torch.device(args.device),
         save_dtype=getattr(torch, args.save_dtype),
-        compiled=args.compile,
+        graphed=not args.no_graph,
         init=args.init,
     )
 

@@ -27,6 +27,7 @@ from heartlib.heartmula.configuration_heartmula import FRAME_MS, GenConfig
 from heartlib.heartmula.prompt import bracket
 
 LENGTH_STEP = 64  # batches are padded to multiples of this, so that few shapes occur
+PREDICTED_SHARE = 0.75  # of the positions, the frames to predict in a batch of fixed size
 WORD = re.compile(r"^\[.*\]$|(\S+)", re.MULTILINE)  # group 1, which a [Marker] line has not
 Item = TypeVar("Item")
 
@@ -63,7 +64,13 @@ class Batch:
     frames: Tensor  # int64 [N, K]: the next frames
     depth: Tensor  # int64 [M]: which of the N the depth decoder learns from
     sung: Tensor  # int64 [N]: the position in its row of the token sung in the next frame, or −1
-    prompt: int  # positions of the longest prompt
+    prompt: int  # positions of the longest prompt, or more
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Its tensors by name."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
     def to(self, device: torch.device) -> Batch:
         """The batch on `device`; the copy of a pinned one to a CUDA device does not hold up the host."""
@@ -74,8 +81,7 @@ class Batch:
         return self._each(lambda tensor: tensor.pin_memory())
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        changed = {k: change(v) for k, v in values.items() if isinstance(v, Tensor)}
+        changed: dict[str, Any] = {name: change(value) for name, value in self.tensors.items()}
         return replace(self, **changed)
 
 
@@ -147,24 +153,32 @@ def read_songs(
     return songs
 
 
-def plan_epoch(songs: Sequence[Song], budget: int, rng: np.random.Generator) -> list[np.ndarray]:
+def padded(positions: int) -> int:
+    """The length of a row that holds so many positions."""
+    return -(-positions // LENGTH_STEP) * LENGTH_STEP
+
+
+def plan_epoch(
+    songs: Sequence[Song], budget: int, rng: np.random.Generator, *, full: bool = False
+) -> list[np.ndarray]:
     """One pass over the songs in batches of like lengths, each at most `budget` padded positions.
 
-    Returns arrays of song indices; a song longer than the budget is a batch of its own.
+    Returns arrays of song indices; a song longer than the budget is a batch of its own. With `full`
+    the few batches with room for more rows are filled up with songs that are no longer.
     """
     lengths = np.array([song.positions for song in songs])
     order = np.argsort(lengths * rng.uniform(0.9, 1.1, len(songs)))
     batches: list[np.ndarray] = []
-    current: list[int] = []
-    longest = 0
-    for index in order:
-        longest = max(longest, int(lengths[index]))
-        padded = -(-longest // LENGTH_STEP) * LENGTH_STEP
-        if current and padded * (len(current) + 1) > budget:
-            batches.append(np.array(current))
-            current, longest = [], int(lengths[index])
-        current.append(int(index))
-    batches.append(np.array(current))
+    first = longest = 0  # of the current batch
+    for place, index in enumerate([*order, None]):
+        grown = longest if index is None else max(longest, int(lengths[index]))
+        if index is None or (place > first and padded(grown) * (place - first + 1) > budget):
+            chosen = order[first:place]
+            room = budget // padded(longest) - len(chosen) if full else 0
+            shorter = np.flatnonzero(lengths <= longest)
+            batches.append(np.append(chosen, rng.choice(shorter, max(0, room))))
+            first, grown = place, 0 if index is None else int(lengths[index])
+        longest = grown
     rng.shuffle(batches)
     return batches
 
@@ -185,6 +199,8 @@ class Collator:
     `frame_noise`: at most this share of a song's input codes is replaced by random ones (how much
     differs from song to song), so that the model neither learns songs by heart nor loses its place
     when, singing freely, it has sung a wrong code. What it must predict stays true.
+    `fixed_size`: batches of as many rows of one length have the same shapes, for CUDA graphs; the
+    frames to predict are drawn, so that some are left out or counted twice.
     """
 
     def __init__(
@@ -196,12 +212,14 @@ class Collator:
         tag_dropout: float,
         depth_share: float,
         frame_noise: float = 0.0,
+        fixed_size: bool = False,
     ) -> None:
         self.gen_config = gen_config
         self.condition_dropout = condition_dropout
         self.tag_dropout = tag_dropout
         self.depth_share = depth_share
         self.frame_noise = frame_noise
+        self.fixed_size = fixed_size
         self.comma = tokenizer.encode(",").ids
         self.open_tags = tokenizer.encode("<tag>").ids
         self.close_tags = tokenizer.encode("</tag>").ids
@@ -230,8 +248,12 @@ class Collator:
             slots.append(len(tag_ids))
             prompts.append([*tag_ids, self.gen_config.empty_id, *song.lyrics])
         codebooks = songs[0].frames.shape[1]
-        longest = max(len(p) + len(s.frames) - 1 for p, s in zip(prompts, songs, strict=True))
-        length = -(-longest // LENGTH_STEP) * LENGTH_STEP
+        if self.fixed_size:  # whatever tags are dropped
+            length = padded(max(song.positions for song in songs))
+        else:
+            length = padded(
+                max(len(p) + len(s.frames) - 1 for p, s in zip(prompts, songs, strict=True))
+            )
         shape = (len(songs), length, codebooks + 1)
         tokens, mask = np.zeros(shape, np.int32), np.zeros(shape, bool)
         at = []
@@ -243,22 +265,34 @@ class Collator:
             tokens[row, start : start + count - 1, :codebooks] = noisy
             mask[row, start : start + count - 1, :codebooks] = True
             at.append(row * length + np.arange(start - 1, start - 1 + count))
-        targets = np.concatenate([song.frames for song in songs]).astype(np.int64)
-        share = max(1, round(len(targets) * self.depth_share))
-        depth = np.sort(rng.permutation(len(targets))[:share])
         unconditional = rng.random(len(songs)) < self.condition_dropout
-        sung = [
-            np.where((song.sung < 0) | dropped, -1, song.sung + slot + 1)
-            for song, slot, dropped in zip(songs, slots, unconditional, strict=True)
-        ]
+        sung = np.concatenate(
+            [
+                np.where((song.sung < 0) | dropped, -1, song.sung + slot + 1)
+                for song, slot, dropped in zip(songs, slots, unconditional, strict=True)
+            ]
+        )
+        at, targets = np.concatenate(at), np.concatenate([song.frames for song in songs])
+        prompt = max(map(len, prompts))
+        if self.fixed_size:
+            drawn = draw(len(at), round(PREDICTED_SHARE * len(songs) * length), rng)
+            at, targets, sung = at[drawn], targets[drawn], sung[drawn]
+            prompt = min(padded(prompt), length)
+        depth = draw(len(at), max(1, round(len(at) * self.depth_share)), rng)
         return Batch(
             torch.from_numpy(tokens),
             torch.from_numpy(mask),
             torch.tensor(slots),
             torch.from_numpy(unconditional),
-            torch.from_numpy(np.concatenate(at)),
-            torch.from_numpy(targets),
+            torch.from_numpy(at),
+            torch.from_numpy(targets.astype(np.int64)),
             torch.from_numpy(depth),
-            torch.from_numpy(np.concatenate(sung).astype(np.int64)),
-            max(map(len, prompts)),
+            torch.from_numpy(sung.astype(np.int64)),
+            prompt,
         )
+
+
+def draw(count: int, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """So many of 0…count − 1 in order, each at most once or, where more are wanted, all and some again."""
+    chosen = rng.permutation(count)[:wanted]
+    return np.sort(np.append(chosen, rng.integers(count, size=wanted - len(chosen))))

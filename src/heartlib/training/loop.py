@@ -4,11 +4,14 @@ GPU time comes in short lots, so schedules run over minutes of training, not ove
 a resumed run goes on where the lot before stopped.
 """
 
+from __future__ import annotations
+
 import json
 import math
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic as now
 from typing import Any
@@ -30,7 +33,7 @@ class Clock:
         self.start = now()
         self.interrupted = False
 
-    def __enter__(self) -> "Clock":
+    def __enter__(self) -> Clock:
         self.start = now()
         self._previous = signal.signal(signal.SIGINT, self._interrupt)
         return self
@@ -100,53 +103,76 @@ def check_finite(loss: Tensor, step: int, out: Path) -> None:
         )
 
 
-class GraphedStep:
-    """A training step as a CUDA graph, after a few plain ones: the GPU no longer waits for Python.
+@dataclass(frozen=True)
+class Graph:
+    """Recorded kernels, the tensors they read and those they write."""
 
-    `step` takes nothing, draws its batch on the device, updates weights in place and returns
-    tensors, which the next call overwrites. Where `enabled` is false (a CPU) it is simply called.
+    replay: Callable[[], None]
+    inputs: dict[str, Tensor]
+    found: dict[str, Tensor]
+
+
+class GraphedStep:
+    """A training step as CUDA graphs, one for every shape of its inputs: the GPU no longer waits for Python.
+
+    `step` updates weights in place and returns tensors, which the next call overwrites. Tensors it is
+    given by name are copied into the graph; other arguments are part of the graph, as shapes are, so
+    that few values should occur. The first calls of all and of each graph are plain. Where `enabled`
+    is false (a CPU) the step is simply called.
     """
 
     WARM_UP = 5
 
-    def __init__(self, step: Callable[[], dict[str, Tensor]], enabled: bool):
+    def __init__(self, step: Callable[..., dict[str, Tensor]], enabled: bool):
         self.step, self.enabled = step, enabled
-        self.calls, self.found = 0, {}
-        self.graph: torch.cuda.CUDAGraph | None = None
+        self.calls, self.met = 0, set[Hashable]()
+        self.graphs: dict[Hashable, Graph] = {}
         self.side = torch.cuda.Stream() if enabled else None  # one: each would keep its own memory
+        self.pool = torch.cuda.graph_pool_handle() if enabled else None
         self.replayed: deque[torch.cuda.Event] = deque()
 
     def prepare(self, *optimizers: torch.optim.Optimizer) -> None:
         """Take the slow first steps of a new run at a rate of 0, which changes no weight; nothing on a CPU.
 
-        Not for a resumed run: its running mean and the optimisers' moments would move on.
+        For a step without arguments, and not for a resumed run: its running mean and the optimisers'
+        moments would move on.
         """
         for optimizer in optimizers:
             set_learning_rate(optimizer, 0.0)
         for _ in range(self.WARM_UP + 1 if self.enabled else 0):
             self()
 
-    def __call__(self) -> dict[str, Tensor]:
+    def __call__(self, *fixed: Hashable, **inputs: Tensor) -> dict[str, Tensor]:
         if not self.enabled:
-            return self.step()
+            return self.step(*fixed, **inputs)
         self.calls += 1
-        if self.calls <= self.WARM_UP:
+        key = (fixed, tuple((name, value.shape) for name, value in inputs.items()))
+        if self.calls <= self.WARM_UP or key not in self.met:
+            self.met.add(key)
             assert self.side
             self.side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self.side):
-                self.found = self.step()
+                found = self.step(*fixed, **inputs)
             torch.cuda.current_stream().wait_stream(self.side)
-            return self.found
-        if self.graph is None:
-            self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):
-                self.found = self.step()
-        self.graph.replay()
+            return found
+        if key not in self.graphs:
+            self.graphs[key] = self.capture(fixed, inputs)
+        graph = self.graphs[key]
+        for name, value in inputs.items():
+            graph.inputs[name].copy_(value)
+        graph.replay()
         self.replayed.append(torch.cuda.Event())
         self.replayed[-1].record()
         if len(self.replayed) > 2:  # stay close behind the GPU, so that clocks mean something
             self.replayed.popleft().synchronize()
-        return self.found
+        return graph.found
+
+    def capture(self, fixed: tuple[Hashable, ...], inputs: dict[str, Tensor]) -> Graph:
+        """The step's kernels for such inputs, recorded and not yet run; another thread may go on."""
+        graph, held = torch.cuda.CUDAGraph(), {name: x.clone() for name, x in inputs.items()}
+        with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
+            found = self.step(*fixed, **held)
+        return Graph(graph.replay, held, found)
 
 
 class EMA(nn.Module):

@@ -1,0 +1,173 @@
+"""The language model in training: its first weights, its losses, and one step of it.
+
+Loss (arXiv 2601.10547): λ₀·L₀ + mean over the other codebooks of λₖ·Lₖ, and that of the pointer.
+Legend: K codebooks, V audio vocabulary, N predicted frames of a batch, M of them seen by the depth decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from heartlib.errors import UsageError
+from heartlib.heartmula import HeartMuLa
+from heartlib.training.lm_data import Batch
+from heartlib.training.lm_recipe import LMRecipe
+from heartlib.training.loop import EMA, GraphedStep, adamw, check_finite, set_learning_rate
+from heartlib.training.own_frames import with_own_frames
+from heartlib.training.pointer import Pointer
+from heartlib.training.state import load_state, save_state
+
+
+def initialise(model: HeartMuLa, dropout: float) -> None:
+    """Normal weights of deviation 0.02, smaller where a block adds to its input; sets dropout."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("scale"):
+            nn.init.ones_(parameter)
+        elif name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        else:
+            stack = model.backbone if name.startswith("backbone") else model.decoder
+            residual = name.endswith(("output_proj.weight", "w2.weight"))
+            shrink = (2 * stack.config.num_layers) ** -0.5 if residual else 1.0
+            nn.init.normal_(parameter, std=0.02 * shrink)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = dropout
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; norms, biases and embeddings do not."""
+    plain = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
+    matrices = [p for n, p in model.named_parameters() if p.ndim >= 2 and "embedding" not in n]
+    return [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+
+
+def run(model: Callable[..., tuple[Tensor, Tensor]], batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits [N, V] of codebook 0 and [K−1, M, V] of the others for a batch."""
+    return model(
+        batch.tokens,
+        batch.mask,
+        style=None,
+        style_at=batch.style_at,
+        unconditional=batch.unconditional,
+        at=batch.at,
+        depth_at=batch.at[batch.depth],
+        depth_codes=batch.frames[batch.depth],
+    )
+
+
+def losses(first: Tensor, others: Tensor, batch: Batch) -> Tensor:
+    """Mean cross-entropy of each codebook: [K]."""
+    targets = batch.frames[batch.depth].T[1:]  # [K−1, M]
+    rest = F.cross_entropy(others.flatten(0, 1), targets.flatten(), reduction="none")
+    return torch.cat(
+        (F.cross_entropy(first, batch.frames[:, 0])[None], rest.view_as(targets).mean(1))
+    )
+
+
+def autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """bfloat16 arithmetic on CUDA (the weights stay float32), plain float32 elsewhere."""
+    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+
+
+class Trainer:
+    """A model in training, with its pointer: weights, running mean, optimiser, and where it stands."""
+
+    def __init__(
+        self, recipe: LMRecipe, text_vocab_size: int, device: torch.device, graphed: bool
+    ) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.device = recipe, device
+        self.model = HeartMuLa(recipe.model_config(text_vocab_size))
+        initialise(self.model, recipe.dropout)
+        self.model.to(device).train()
+        self.trained = nn.ModuleDict({"model": self.model})
+        self.pointer, self.hook = None, None
+        if recipe.pointer_weight:
+            self.pointer = self.trained["pointer"] = Pointer(recipe.width).to(device)
+            layer = self.model.backbone.layers[recipe.pointer_layer - 1]
+            self.hook = layer.register_forward_hook(self.pointer.listen)
+        self.ema = EMA(self.model, recipe.ema_decay)
+        groups = parameter_groups(self.trained, recipe.weight_decay)
+        self.optimizer = adamw(groups, recipe.learning_rate, (0.9, recipe.beta2), 0.0, graphed)
+        self.graphed = GraphedStep(self.learn, graphed)
+        rest = torch.tensor(recipe.lambda_k).expand(recipe.codebooks - 1)
+        weights = [torch.tensor([recipe.lambda0]), rest / (recipe.codebooks - 1)]
+        if self.pointer is not None:
+            weights.append(torch.tensor([recipe.pointer_weight]))
+        self.weights = torch.cat(weights).to(device)  # [K], or [K + 1] with a pointer
+        self.step, self.epoch, self.index, self.minutes = 0, 0, 0, 0.0
+        self.loss = torch.zeros(())  # of the last step
+
+    def learn(self, own: bool, prompt: int, **tensors: Tensor) -> dict[str, Tensor]:
+        """One step on a batch: the losses, as `update` returns them, and the gradient's norm."""
+        batch = Batch(**tensors, prompt=prompt)
+        if own:
+            with torch.no_grad(), autocast(self.device):
+                logits = run(self.model, batch)
+            batch = with_own_frames(
+                batch, *logits, self.recipe.own_share, self.recipe.codebook_size
+            )
+        with autocast(self.device):
+            loss = losses(*run(self.model, batch), batch)
+            if self.pointer is not None:
+                lost, _, sung = self.pointer(batch)
+                loss = torch.cat((loss, (lost / sung.clamp_min(1))[None]))
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss * self.weights).sum().backward()
+        norm = nn.utils.clip_grad_norm_(self.trained.parameters(), self.recipe.clip)
+        self.optimizer.step()
+        self.ema.update(self.model)
+        return {"loss": loss.detach(), "norm": norm}
+
+    def update(self, batch: Batch, rate: float, own: bool = False) -> tuple[Tensor, Tensor]:
+        """One step, with some of the model's own frames where `own`; the losses and the gradient's norm.
+
+        Both on the device, and overwritten by the next step. Losses: each codebook's [K]; with a
+        pointer, its own behind them [K + 1].
+        """
+        set_learning_rate(self.optimizer, rate)
+        found = self.graphed(own, batch.prompt, **batch.tensors)
+        self.step, self.index = self.step + 1, self.index + 1
+        self.loss = found["loss"].sum()
+        return found["loss"], found["norm"]
+
+    def begin_with(self, folder: Path) -> None:
+        """Takes the weights of a trained model of the same shape."""
+        model = HeartMuLa.from_pretrained(folder, device=self.device)
+        if model.config != self.model.config:
+            raise UsageError(f"{folder} holds a model of another shape: give the recipe its sizes")
+        self.model.load_state_dict(model.state_dict())
+        self.ema = EMA(self.model, self.recipe.ema_decay)
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What a state holds."""
+        return {**dict(self.trained.items()), "ema": self.ema}
+
+    def save(self, folder: Path, minutes: float) -> None:
+        """Writes everything that an exact resume needs; HeartlibError where the loss is not finite."""
+        check_finite(self.loss, self.step, folder.parent)
+        save_state(
+            folder,
+            step=self.step,
+            modules=self.modules,
+            optimizers={"adamw": self.optimizer},
+            extra={"epoch": self.epoch, "index": self.index, "minutes": minutes},
+        )
+
+    def restore(self, folder: Path) -> None:
+        """Goes on from what `save` wrote."""
+        self.step, extra = load_state(folder, self.modules, {"adamw": self.optimizer})
+        self.epoch, self.index = extra["epoch"], extra["index"]
+        self.minutes = extra["minutes"]
