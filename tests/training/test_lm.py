@@ -336,16 +336,20 @@ def test_graphed_steps_are_plain_steps(data):
     folder, _, _ = data
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     songs = read_songs(folder, tokenizer, TINY.gen_config, TINY.codebooks)
-    collate, device = collator(tokenizer, fixed_size=True), torch.device("cuda")
+    recipe, device = dataclasses.replace(TINY, own_share=0.5), torch.device("cuda")
+    collate = collator(tokenizer, fixed_size=True)
     found = []
     for graphed in (False, True):
-        trainer = Trainer(TINY, tokenizer.get_vocab_size(), device, graphed)
+        trainer = Trainer(recipe, tokenizer.get_vocab_size(), device, graphed)
         for step in range(24):
             two = [songs[step % 2], songs[2]] if step % 3 else songs[:1]  # two shapes
             batch = collate(two, np.random.default_rng(step)).to(device)
             loss, _ = trainer.update(batch, 1e-3)
         found.append(loss.cpu())
-        assert bool(trainer.graphed.graphs) == graphed
+        assert len(trainer.graphed.graphs) == 2 * graphed
+        for step in range(4):  # frames of its own are drawn at random
+            loss, _ = trainer.update(batch, 1e-3, own=True)
+            assert torch.isfinite(loss).all(), step
     torch.testing.assert_close(found[0], found[1], atol=0.02, rtol=0)
 
 
