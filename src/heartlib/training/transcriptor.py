@@ -1,0 +1,377 @@
+"""Train HeartTranscriptor-nano, a small Whisper that writes down what is sung.
+
+    python -m heartlib.training.transcriptor --data CORPUS --tokenizer tokenizer.json --out DIR --minutes 8
+
+Its encoder learns along which phoneme is sung in every frame, by a head that is left behind: the corpus
+knows, and Whisper's own loss finds the alignment late. Crops are warped in time and pitch, tilted and
+masked, so that few voices make many. Writes DIR/HeartTranscriptor-oss, DIR/log.jsonl and DIR/state.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import AddedToken, Tokenizer
+from torch import Tensor, nn
+
+from heartlib.errors import HeartlibError
+from heartlib.training.alignment import inventory, read_truth
+from heartlib.training.corpus_audio import song_ids, split
+from heartlib.training.loop import (
+    EMA,
+    REPORT_MINUTES,
+    SAVE_MINUTES,
+    Clock,
+    Log,
+    adamw,
+    check_finite,
+    learning_rate,
+    set_learning_rate,
+)
+from heartlib.training.state import has_state, load_state, save_state
+from heartlib.training.transcriptor_data import (
+    FLOOR,
+    MELS,
+    N_FFT,
+    RATE,
+    WINDOW,
+    Crops,
+    Recordings,
+    draw_crops,
+    scaled,
+)
+
+START, LANGUAGE, TASK, PLAIN, END = (
+    "<|startoftranscript|>",
+    "<|en|>",
+    "<|transcribe|>",
+    "<|notimestamps|>",
+    "<|endoftext|>",
+)
+
+
+@dataclass(frozen=True)
+class TranscriptorRecipe:
+    """Nano's settings."""
+
+    width: int = 192
+    heads: int = 3
+    encoder_layers: int = 5
+    decoder_layers: int = 3
+    dropout: float = 0.1
+    minutes: float = 8.0  # of the whole schedule
+    steps: int = 0  # 0: minutes decide; else the schedule has this many steps
+    lot_steps: int = 0  # of this run, when steps decide; 0: to the end of the schedule
+    batch: int = 64
+    peak_lr: float = 1.5e-3
+    weight_decay: float = 0.05
+    ema_decay: float = 0.998
+    phoneme_weight: float = 1.0
+    most_tokens: int = 160
+    stretch: float = 0.12  # crops are played up to so much faster or slower
+    shift: float = 0.1  # and their spectrum moved up or down
+    tilt: float = 0.6  # log10 of power, at most, from the lowest band to the highest
+    masks: int = 2  # of time and of frequency each
+    held_out: int = 16
+    seed: int = 0
+
+
+def whisper_tokenizer(words: Tokenizer) -> Tokenizer:
+    """The lyrics' tokenizer with Whisper's marks behind its ids."""
+    tokenizer = Tokenizer.from_str(words.to_str())
+    tokenizer.add_special_tokens(
+        [AddedToken(mark, special=True) for mark in (END, START, LANGUAGE, TASK, PLAIN)]
+    )
+    return tokenizer
+
+
+def build(recipe: TranscriptorRecipe, tokenizer: Tokenizer) -> nn.Module:
+    """A new WhisperForConditionalGeneration. HeartlibError without transformers."""
+    try:
+        from transformers import WhisperConfig, WhisperForConditionalGeneration
+    except ImportError as error:
+        raise HeartlibError(
+            "the transcriptor needs transformers: pip install 'heartlib[transcribe]'"
+        ) from error
+    end = tokenizer.token_to_id(END)
+    config = WhisperConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        num_mel_bins=MELS,
+        d_model=recipe.width,
+        encoder_layers=recipe.encoder_layers,
+        decoder_layers=recipe.decoder_layers,
+        encoder_attention_heads=recipe.heads,
+        decoder_attention_heads=recipe.heads,
+        encoder_ffn_dim=4 * recipe.width,
+        decoder_ffn_dim=4 * recipe.width,
+        max_source_positions=WINDOW // 2,
+        max_target_positions=2 * recipe.most_tokens,
+        dropout=recipe.dropout,
+        pad_token_id=end,
+        bos_token_id=end,
+        eos_token_id=end,
+        decoder_start_token_id=tokenizer.token_to_id(START),
+        suppress_tokens=[],
+        begin_suppress_tokens=[],
+    )
+    return WhisperForConditionalGeneration(config)
+
+
+def mel_filters(device: torch.device) -> Tensor:
+    """Whisper's filters [201, 80]."""
+    from transformers import WhisperFeatureExtractor
+
+    filters = WhisperFeatureExtractor(MELS, RATE, n_fft=N_FFT).mel_filters
+    return torch.from_numpy(np.asarray(filters)).float().to(device)
+
+
+class Listener(nn.Module):
+    """The transcriptor in training, with the head that names phonemes."""
+
+    def __init__(self, recipe: TranscriptorRecipe, tokenizer: Tokenizer, phonemes: int) -> None:
+        super().__init__()
+        self.whisper = build(recipe, tokenizer)
+        self.phonemes = nn.Linear(recipe.width, phonemes)
+
+    def forward(self, mel: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """mel [B, 80, W], tokens [B, L] → logits of the next tokens [B, L, V], of phonemes [B, W/2, P]."""
+        found = self.whisper(input_features=mel, decoder_input_ids=tokens, use_cache=False)
+        return found.logits, self.phonemes(found.encoder_last_hidden_state)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A batch on the device: mel [B, 80, W], phonemes [B, W/2] (−100 behind the end), tokens [B, L]."""
+
+    mel: Tensor
+    phonemes: Tensor
+    tokens: Tensor
+
+
+def hear(songs: Recordings, crops: Crops, recipe: TranscriptorRecipe | None) -> Heard:
+    """Cuts the crops out of the songs; with a recipe, warped and masked at random."""
+    device, rows = songs.mel.device, len(crops.first)
+    first = torch.from_numpy(crops.first).to(device)
+    frames = torch.from_numpy(crops.frames).to(device)
+    speed = torch.ones(rows, device=device)
+    if recipe:
+        speed += recipe.stretch * (2 * torch.rand(rows, device=device) - 1)
+        speed = torch.maximum(speed, frames / WINDOW)  # a longer crop must still fit
+    clock = torch.arange(WINDOW, device=device)
+    at = clock * speed[:, None]  # [B, W], frames from the crop's start
+    inside = at < frames[:, None]
+    low = at.long().minimum(frames[:, None] - 1)
+    here, after = first[:, None] + low, first[:, None] + (low + 1).minimum(frames[:, None] - 1)
+    part = (at - at.floor())[..., None]
+    mel = songs.mel[here].float() * (1 - part) + songs.mel[after].float() * part  # [B, W, 80]
+    if recipe:
+        mel = disguise(mel, recipe)
+    mel = torch.where(inside[..., None], mel, FLOOR)
+    phonemes = torch.where(inside, songs.phonemes[here].long(), -100)[:, ::2]
+    mel = scaled(mel)
+    if recipe:
+        mel = masked(mel, recipe)
+    return Heard(mel, phonemes, torch.from_numpy(crops.tokens).to(device))
+
+
+def disguise(mel: Tensor, recipe: TranscriptorRecipe) -> Tensor:
+    """Log mel [B, W, 80] with the spectrum moved and tilted, as other voices and rooms would."""
+    rows, bands = len(mel), torch.arange(MELS, device=mel.device)
+    moved = bands * (1 + recipe.shift * (2 * torch.rand(rows, 1, device=mel.device) - 1))
+    moved = moved.clamp(0, MELS - 1.001)
+    low, part = moved.long(), (moved - moved.floor())[:, None]
+    at = low[:, None].expand(-1, mel.shape[1], -1)
+    mel = mel.gather(2, at) * (1 - part) + mel.gather(2, at + 1) * part
+    tilt = recipe.tilt * (2 * torch.rand(rows, 1, 1, device=mel.device) - 1)
+    return mel + tilt * (bands / MELS - 0.5)
+
+
+def masked(mel: Tensor, recipe: TranscriptorRecipe) -> Tensor:
+    """Scaled mel [B, 80, W] with stretches of time and bands silenced (SpecAugment)."""
+    for axis, size, longest in ((1, MELS, 12), (2, WINDOW, 40)):
+        clock = torch.arange(size, device=mel.device)
+        for _ in range(recipe.masks * (1 if axis == 1 else 4)):
+            width = longest * torch.rand(len(mel), 1, device=mel.device)
+            start = (size - width) * torch.rand(len(mel), 1, device=mel.device)
+            hidden = (clock >= start) & (clock < start + width)  # [B, size]
+            mel = mel.masked_fill(hidden[:, :, None] if axis == 1 else hidden[:, None], 0.0)
+    return mel
+
+
+def losses(model: Listener, heard: Heard) -> tuple[Tensor, dict[str, Tensor]]:
+    """Losses of text and phonemes [2], and how often each is right."""
+    tokens, wanted = heard.tokens[:, :-1].clamp_min(0), heard.tokens[:, 1:]
+    text, phonemes = model(heard.mel, tokens)
+    loss = torch.stack(
+        [
+            F.cross_entropy(text.float().transpose(1, 2), wanted, ignore_index=-100),
+            F.cross_entropy(phonemes.float().transpose(1, 2), heard.phonemes, ignore_index=-100),
+        ]
+    )
+    told, sung = wanted >= 0, heard.phonemes > 0
+    right = {
+        "tokens": (text.argmax(-1) == wanted)[told].float().mean(),
+        "phonemes": (phonemes.argmax(-1) == heard.phonemes)[sung].float().mean(),
+    }
+    return loss, right
+
+
+def train(
+    data: Sequence[Path],
+    tokenizer_file: Path,
+    out: Path,
+    recipe: TranscriptorRecipe,
+    *,
+    lot: float | None = None,
+    device: torch.device,
+) -> dict[str, float]:
+    """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state; last figures."""
+    torch.manual_seed(recipe.seed)
+    tokenizer = whisper_tokenizer(Tokenizer.from_file(str(tokenizer_file)))
+    number: dict[str, int] = tokenizer.get_vocab()
+    prefix = tuple(number[mark] for mark in (START, LANGUAGE, TASK, PLAIN))
+    ids = [(folder, *split(song_ids(folder), recipe.held_out)) for folder in data]
+    symbols = inventory([read_truth(folder, song) for folder, learn, _ in ids for song in learn])
+    filters = mel_filters(device)
+    songs, held = (
+        Recordings.join(
+            [Recordings.load(row[0], row[part], symbols, tokenizer, filters) for row in ids]
+        )
+        for part in (1, 2)
+    )
+    model = Listener(recipe, tokenizer, len(symbols)).to(device)
+    ema = EMA(model, recipe.ema_decay).to(device)
+    optimizer = adamw(
+        model.parameters(), recipe.peak_lr, (0.9, 0.98), recipe.weight_decay, graphed=False
+    )
+    step, done, kept = 0, 0.0, {"model": model, "ema": ema}
+    if has_state(out / "state"):
+        step, extra = load_state(out / "state", kept, {"adamw": optimizer})
+        done = extra["minutes"]
+    log = Log(out)
+    weights = sum(p.numel() for p in model.whisper.parameters())
+    log(songs=len(songs.songs), hours=songs.hours, parameters=weights, step=step)
+    half = device.type == "cuda"
+
+    def context() -> Any:
+        return torch.autocast("cuda", torch.bfloat16) if half else nullcontext()
+
+    def batch(rng: np.random.Generator, part: Recordings, noisy: bool) -> Heard:
+        crops = draw_crops(part.songs, recipe.batch, recipe.most_tokens, prefix, number[END], rng)
+        return hear(part, crops, recipe if noisy else None)
+
+    @torch.inference_mode()
+    def measure() -> dict[str, float]:
+        model.eval()
+        totals = torch.zeros(4, device=device)
+        for seed in range(4):
+            with context():
+                loss, right = losses(model, batch(np.random.default_rng(seed), held, False))
+            totals += torch.cat((loss, torch.stack([*right.values()]))) / 4
+        model.train()
+        names = ("held_loss", "held_phoneme_loss", "held_tokens", "held_phonemes")
+        return dict(zip(names, totals.tolist(), strict=True))
+
+    def save(minutes: float) -> None:
+        save_state(
+            out / "state",
+            step=step,
+            modules=kept,
+            optimizers={"adamw": optimizer},
+            extra={"minutes": minutes, "recipe": asdict(recipe)},
+        )
+
+    loss = torch.zeros(2)
+    report, saved = done + REPORT_MINUTES, done
+    model.train()
+    last = min(recipe.steps, step + (recipe.lot_steps or recipe.steps))
+    with Clock(recipe.minutes, lot, done) as clock:
+        while not clock.interrupted and (step < last if recipe.steps else not clock.over):
+            fraction = step / recipe.steps if recipe.steps else clock.fraction
+            set_learning_rate(optimizer, learning_rate(fraction, recipe.peak_lr, 0.05))
+            rng = np.random.default_rng([recipe.seed, step])
+            torch.manual_seed(int(rng.integers(2**31)))  # dropout: a resumed run draws the same
+            heard = batch(rng, songs, True)
+            with context():
+                loss, right = losses(model, heard)
+                total = loss[0] + recipe.phoneme_weight * loss[1]
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            ema.update(model)
+            step += 1
+            if clock.minutes >= report:
+                check_finite(loss.sum(), step, out)
+                figures = {"loss": loss[0], "phoneme_loss": loss[1], **right, **measure()}
+                log(step=step, minutes=clock.minutes, **figures)
+                report += REPORT_MINUTES
+                if clock.minutes - saved >= SAVE_MINUTES:
+                    saved = clock.minutes
+                    save(saved)
+        check_finite(loss.sum(), step, out)
+        save(clock.minutes)
+    ema.copy_to(model)
+    figures = measure()
+    log(step=step, minutes=clock.minutes, averaged=True, **figures)
+    write(model, tokenizer, out / "HeartTranscriptor-oss")
+    return figures
+
+
+def write(model: Listener, tokenizer: Tokenizer, folder: Path) -> None:
+    """A checkpoint folder as transformers reads it, in bfloat16."""
+    from transformers import GenerationConfig, WhisperFeatureExtractor, WhisperTokenizerFast
+
+    folder.mkdir(parents=True, exist_ok=True)
+    number = {mark: tokenizer.token_to_id(mark) for mark in (START, LANGUAGE, TASK, PLAIN, END)}
+    whisper: Any = model.whisper
+    config = whisper.config
+    whisper.generation_config = GenerationConfig(
+        bos_token_id=number[END],
+        eos_token_id=number[END],
+        pad_token_id=number[END],
+        decoder_start_token_id=number[START],
+        is_multilingual=True,
+        lang_to_id={LANGUAGE: number[LANGUAGE]},
+        task_to_id={"transcribe": number[TASK]},
+        no_timestamps_token_id=number[PLAIN],
+        max_length=config.max_target_positions,
+    )
+    whisper.to(torch.bfloat16).save_pretrained(folder)
+    whisper.float()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    WhisperTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=END, eos_token=END, unk_token=END, pad_token=END
+    ).save_pretrained(folder)
+    WhisperFeatureExtractor(MELS, RATE, n_fft=N_FFT).save_pretrained(folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line of the recipe: a flag for every field of `TranscriptorRecipe`."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="corpus folders")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--lot", type=float, help="stop after so many minutes; run again to go on")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    for field in fields(TranscriptorRecipe):
+        flag = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(flag, type=type(field.default), default=field.default)
+    given = parser.parse_args(arguments)
+    values = {field.name: getattr(given, field.name) for field in fields(TranscriptorRecipe)}
+    recipe, device = TranscriptorRecipe(**values), torch.device(given.device)
+    train(given.data, given.tokenizer, given.out, recipe, lot=given.lot, device=device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""The transcriptor's recipe on songs whose words are tones."""
+
+import dataclasses
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from heartlib.errors import CheckpointError
+from heartlib.training.tokenizer import train_tokenizer
+
+transformers = pytest.importorskip("transformers")
+
+from heartlib.hearttranscriptor import HeartTranscriptor  # noqa: E402
+from heartlib.hearttranscriptor.modeling_hearttranscriptor import windows  # noqa: E402
+from heartlib.training.transcriptor import (  # noqa: E402
+    TranscriptorRecipe,
+    hear,
+    mel_filters,
+    train,
+    whisper_tokenizer,
+)
+from heartlib.training.transcriptor_data import (  # noqa: E402
+    Recordings,
+    draw_crops,
+    log_mel,
+    scaled,
+)
+
+CPU = torch.device("cpu")
+TONES = {"low": 300.0, "middle": 900.0, "high": 2500.0}
+TINY = TranscriptorRecipe(
+    width=32,
+    heads=2,
+    encoder_layers=1,
+    decoder_layers=1,
+    dropout=0.1,
+    steps=6,
+    batch=2,
+    most_tokens=24,
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Six songs of ten words of half a second, each word a tone; and a tokenizer."""
+    folder = tmp_path_factory.mktemp("tones")
+    (folder / "audio").mkdir()
+    (folder / "truth").mkdir()
+    rng, entries = np.random.default_rng(0), []
+    for number in range(6):
+        chosen = rng.choice(list(TONES), 10)
+        clock = np.arange(24000) / 48000
+        wave = np.concatenate([0.3 * np.sin(2 * np.pi * TONES[w] * clock) for w in chosen])
+        name = f"tones-{number}"
+        soundfile.write(folder / "audio" / f"{name}.flac", np.stack((wave, wave), 1), 48000)
+        spans = [(w, 0.5 * i, 0.5 * i + 0.5) for i, w in enumerate(chosen)]
+        truth = {
+            "words": [{"word": w, "start": a, "end": b} for w, a, b in spans],
+            "phonemes": [[w[0], a, b] for w, a, b in spans],
+        }
+        (folder / "truth" / f"{name}.json").write_text(json.dumps(truth))
+        entries.append(json.dumps({"id": name, "lyrics": " ".join(chosen), "tags": "pop"}))
+    (folder / "songs.jsonl").write_text("".join(f"{line}\n" for line in entries))
+    train_tokenizer([*TONES] * 3).save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def songs(corpus):
+    tokenizer = whisper_tokenizer(train_tokenizer([*TONES] * 3))
+    ids = [f"tones-{number}" for number in range(6)]
+    return Recordings.load(
+        corpus, ids, ["_", "h", "l", "m"], tokenizer, mel_filters(CPU)
+    ), tokenizer
+
+
+def test_features_are_whispers(corpus):
+    wave, _ = soundfile.read(corpus / "audio" / "tones-0.flac", dtype="float32")
+    mono = np.ascontiguousarray(wave[::3, 0])
+    mel = log_mel(torch.from_numpy(mono), mel_filters(CPU))
+    padded = torch.nn.functional.pad(mel, (0, 0, 0, 3000 - len(mel)), value=-10.0)
+    extractor = transformers.WhisperFeatureExtractor()
+    expected = extractor(mono, sampling_rate=16000, return_tensors="pt").input_features
+    found = scaled(padded[None])
+    for kept in (slice(0, 498), slice(503, None)):  # the song's end: it is padded, ours is not
+        torch.testing.assert_close(found[..., kept], expected[..., kept], atol=1e-3, rtol=0)
+
+
+def test_crops_hold_the_words_that_are_heard(songs):
+    recordings, tokenizer = songs
+    rng = np.random.default_rng(0)
+    words = {tuple(tokenizer.encode(word).ids): tone for word, tone in TONES.items()}
+    for _ in range(10):
+        crops = draw_crops(recordings.songs, 8, 24, (1,), 2, rng)
+        heard = hear(recordings, crops, None)
+        assert heard.mel.shape == (8, 80, 3000) and heard.phonemes.shape == (8, 1500)
+        for row, frames in enumerate(crops.frames):
+            ids = [i for i in crops.tokens[row].tolist() if i >= 0]
+            assert (ids[0], ids[-1]) == (1, 2)
+            text = tokenizer.decode(ids[1:-1]).split()
+            assert abs(len(text) * 50 - frames) <= 2  # half a second a word
+            assert (heard.phonemes[row, : frames // 2] > 0).all()
+            assert (heard.phonemes[row, frames // 2 + 1 :] == -100).all()
+            for place, word in enumerate(text):
+                band = heard.mel[row, :, 50 * place + 25].argmax().item()
+                tone = (300.0, 900.0, 2500.0)[np.digitize(band, (15, 35))]
+                assert tone == TONES[word] == words[tuple(tokenizer.encode(word).ids)]
+
+
+def test_resumed_run_is_the_unbroken_run(corpus, tmp_path):
+    file = corpus / "tokenizer.json"
+    train([corpus], file, tmp_path / "a", TINY, device=CPU)
+    for _ in range(2):
+        lot = dataclasses.replace(TINY, lot_steps=3)
+        train([corpus], file, tmp_path / "b", lot, device=CPU)
+    a, b = (
+        HeartTranscriptor.from_pretrained(tmp_path / name / "HeartTranscriptor-oss").model
+        for name in "ab"
+    )
+    for (name, x), y in zip(a.named_parameters(), b.parameters(), strict=True):
+        assert torch.equal(x, y), name
+
+
+def test_learns_and_writes_down(corpus, tmp_path):
+    recipe = dataclasses.replace(TINY, steps=120, batch=4, dropout=0.0, ema_decay=0.9)
+    recipe = dataclasses.replace(recipe, peak_lr=5e-3, masks=0, shift=0.0)
+    found = train([corpus], corpus / "tokenizer.json", tmp_path, recipe, device=CPU)
+    assert found["held_phonemes"] > 0.6  # a third by chance
+    transcriptor = HeartTranscriptor.from_pretrained(tmp_path / "HeartTranscriptor-oss")
+    text = transcriptor.transcribe(np.zeros(8000, np.float32), max_new_tokens=8)
+    assert isinstance(text, str)
+
+
+def test_windows_end_where_it_is_quiet():
+    wave = np.ones(16000 * 70, np.float32)
+    wave[16000 * 27 : 16000 * 28] = 0
+    found = windows(wave)
+    assert found[0][0] == 0 and found[-1][1] == len(wave)
+    assert all(a[1] == b[0] for a, b in pairwise(found))
+    assert 27 * 16000 <= found[0][1] <= 28 * 16000
+    assert all(0 < end - start <= 30 * 16000 for start, end in found)
+    assert windows(np.ones(5, np.float32)) == [(0, 5)]
+
+
+def test_not_a_checkpoint(tmp_path):
+    with pytest.raises(CheckpointError, match="is not a HeartTranscriptor folder"):
+        HeartTranscriptor.from_pretrained(tmp_path)
