@@ -45,7 +45,7 @@ SUNG_FORMS = (
 PLAYED_FORMS = ("N N", "I N N O", "I N O", "I N N N O", "I N N", "N B N", "I N B N O", "N N B O")
 LENGTHS = (20.0, 62.0)
 """Shortest and longest song before its last chord, in seconds."""
-USUAL = 28.0
+USUAL = 26.0
 
 
 def draw_form(rng: random.Random, sung: bool, line_bars: int, groove: Groove) -> list[str]:
@@ -55,7 +55,7 @@ def draw_form(rng: random.Random, sung: bool, line_bars: int, groove: Groove) ->
     lengths = [(count_bars(form, line_bars) + 1) * bar for form in forms]
     pairs = zip(forms, lengths, strict=True)
     fits = [(f, seconds) for f, seconds in pairs if LENGTHS[0] <= seconds <= LENGTHS[1]]
-    weights = [1.0 / (1.0 + ((seconds - USUAL) / 7.0) ** 2) for _, seconds in fits]
+    weights = [1.0 / (1.0 + ((seconds - USUAL) / 6.0) ** 2) for _, seconds in fits]
     return rng.choices([form for form, _ in fits], weights)[0]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.signal import butter, oaconvolve, sosfilt
 
 from heartlib.corpus.moods import MOODS
+from heartlib.corpus.orchestra import INSTRUMENTS
 from heartlib.corpus.score import Score
 
 RATE = 48000
@@ -87,8 +88,9 @@ def desk(score: Score) -> Desk:
     pans = {"main": side * rng.uniform(0.0, 0.2), "backing": -side * rng.uniform(0.2, 0.5)}
     pans["second"] = side * rng.uniform(0.4, 0.7)
     levels = {**LEVELS, "drums": LEVELS["drums"] + mood.drums}
+    levels["main"] += INSTRUMENTS[score.style.instrument].lift
     levels["second"] = SECOND.get(score.style.doubling, 0.0)
-    return Desk(levels, pans, rng.uniform(2.0, 4.0), mood.room * rng.uniform(0.8, 1.25))
+    return Desk(levels, pans, rng.uniform(1.5, 3.5), mood.room * rng.uniform(0.8, 1.25))
 
 
 def mix(

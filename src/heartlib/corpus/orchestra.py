@@ -9,7 +9,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Instrument:
     """`low` to `high` (MIDI) is what it plays, `centre` where its chords lie; one that is not
-    `chordal` plays one note at a time, and another one backs it."""
+    `chordal` plays one note at a time, and another one backs it.
+    `lift` LU bring out one whose sound is too pure or too short to stand out by itself."""
 
     programs: tuple[int, ...]
     low: int
@@ -17,6 +18,7 @@ class Instrument:
     centre: int
     patterns: tuple[str, ...]
     chordal: bool = True
+    lift: float = 0.0
 
 
 _KEYS = ("halves", "alberti", "block", "oompah", "arpeggio", "comp", "tresillo", "montuno")
@@ -40,16 +42,18 @@ INSTRUMENTS: dict[str, Instrument] = {
         (81, 87, 90), 36, 91, 64, ("pad", "tresillo", "skank", "pulse", "arpeggio")
     ),
     "choir": Instrument((52,), 45, 81, 64, ("pad", "pad", "halves", "swell", "block")),
-    "harp": Instrument((46,), 33, 96, 64, ("rolled", "broken", "arpeggio", "sweep")),
-    "marimba": Instrument((12,), 45, 91, 66, _STRUCK),
-    "vibraphone": Instrument((11,), 53, 89, 67, ("rolled", "halves", "broken", "comp", "arpeggio")),
+    "harp": Instrument((46,), 33, 96, 64, ("rolled", "broken", "arpeggio", "sweep"), lift=3.0),
+    "marimba": Instrument((12,), 45, 91, 66, _STRUCK, lift=3.0),
+    "vibraphone": Instrument(
+        (11,), 53, 89, 67, ("rolled", "halves", "broken", "comp", "arpeggio"), lift=3.0
+    ),
     "bells": Instrument((9, 14), 60, 98, 76, ("bell", "bell", "broken", "arpeggio")),
-    "violin": Instrument((40,), 55, 93, 74, _LINE, chordal=False),
+    "violin": Instrument((40,), 55, 93, 74, _LINE, chordal=False, lift=1.0),
     "cello": Instrument((42,), 36, 72, 53, _LINE, chordal=False),
-    "flute": Instrument((73,), 60, 93, 77, _LINE, chordal=False),
-    "clarinet": Instrument((71,), 50, 86, 68, _LINE, chordal=False),
-    "saxophone": Instrument((65, 66), 49, 79, 64, _LINE, chordal=False),
-    "trumpet": Instrument((56,), 54, 82, 68, _LINE, chordal=False),
+    "flute": Instrument((73,), 60, 93, 77, _LINE, chordal=False, lift=2.0),
+    "clarinet": Instrument((71,), 50, 86, 68, _LINE, chordal=False, lift=1.0),
+    "saxophone": Instrument((65, 66), 49, 79, 64, _LINE, chordal=False, lift=1.5),
+    "trumpet": Instrument((56,), 54, 82, 68, _LINE, chordal=False, lift=1.5),
 }
 
 BACKINGS: dict[str, tuple[int, str]] = {
