@@ -45,12 +45,12 @@ INSTRUMENTS: dict[str, Instrument] = {
     "harp": Instrument((46,), 33, 96, 64, ("rolled", "broken", "arpeggio", "sweep"), lift=3.0),
     "marimba": Instrument((12,), 45, 91, 66, _STRUCK, lift=3.0),
     "vibraphone": Instrument(
-        (11,), 53, 89, 67, ("rolled", "halves", "broken", "comp", "arpeggio"), lift=3.0
+        (11,), 53, 89, 67, ("rolled", "halves", "broken", "comp", "arpeggio"), lift=4.0
     ),
     "bells": Instrument((9, 14), 60, 98, 76, ("bell", "bell", "broken", "arpeggio")),
     "violin": Instrument((40,), 55, 93, 74, _LINE, chordal=False, lift=1.0),
     "cello": Instrument((42,), 36, 72, 53, _LINE, chordal=False),
-    "flute": Instrument((73,), 60, 93, 77, _LINE, chordal=False, lift=2.0),
+    "flute": Instrument((73,), 60, 93, 77, _LINE, chordal=False, lift=3.0),
     "clarinet": Instrument((71,), 50, 86, 68, _LINE, chordal=False, lift=1.0),
     "saxophone": Instrument((65, 66), 49, 79, 64, _LINE, chordal=False, lift=1.5),
     "trumpet": Instrument((56,), 54, 82, 68, _LINE, chordal=False, lift=1.5),
