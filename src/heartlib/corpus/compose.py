@@ -38,7 +38,11 @@ def compose(seed: int, cast: str = "main") -> Score:
     )
     bars, starts = _bars(rng, form, line_bars, style, tonic, mode)
     scale = [(tonic + step) % 12 for step in SCALES[mode]]
-    words = _sing(rng, style, form, texts, starts, bars, groove, line_bars, scale)
+    words: list[SungWord] = []
+    if style.voice != "none":
+        lift = MOODS[style.mood].lift
+        singer = Singer(rng, style.voice, scale, groove, line_bars * genre.meter, lift)
+        words = _sing(singer, form, texts, starts, bars, line_bars)
     hits, last_release = arrange(rng, style, bars, groove, scale)
     duration = round((last_release + TAIL) / FRAME) * FRAME
     bar_time = genre.meter * groove.beat
@@ -126,27 +130,20 @@ def _bars(
 
 
 def _sing(
-    rng: random.Random,
-    style: Style,
+    singer: Singer,
     form: list[str],
     texts: list[list[str]],
     starts: list[int],
     bars: list[Bar],
-    groove: Groove,
     line_bars: int,
-    scale: list[int],
 ) -> list[SungWord]:
     """The melody of every line, in order."""
-    if style.voice == "none":
-        return []
-    lift = MOODS[style.mood].lift
-    singer = Singer(rng, style.voice, scale, groove, line_bars * groove.meter, lift)
     words: list[SungWord] = []
     for number, (item, lines, first) in enumerate(zip(form, texts, starts, strict=True)):
         pickup = PICKUP_BARS if number == 0 else 0
         for index, line in enumerate(lines):
             at = first + pickup + index * line_bars
             chords = [bar.chord.classes for bar in bars[at : at + line_bars]]
-            phrase = Phrase(item[0], index, len(lines), at * groove.meter, chords)
+            phrase = Phrase(item[0], index, len(lines), at * singer.groove.meter, chords)
             words += singer.line(line, phrase)
     return words

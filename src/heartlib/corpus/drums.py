@@ -36,8 +36,8 @@ def rows_of(pattern: str) -> dict[int, str]:
 
 
 def strokes_of(rows: dict[int, str], texture: str, stop: float) -> list[Stroke]:
-    """The bar before beat `stop`: `full`, `light` (time keepers and kick) or `half` (the first half
-    of the strokes' density: one backbeat a bar)."""
+    """The bar before beat `stop`: `full`, `light` (without snare, clap and cowbell) or `half` (only
+    what falls on a beat, the kick on the first)."""
     found: list[Stroke] = []
     for piece, row in rows.items():
         if texture == "light" and piece in (38, 39, 56):
