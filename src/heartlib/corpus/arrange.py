@@ -12,7 +12,7 @@ from heartlib.corpus.orchestra import BACKING, BACKINGS, INSTRUMENTS
 from heartlib.corpus.player import Hands, Player
 from heartlib.corpus.score import Hit, Style
 
-LEVELS = {"I": 0.84, "V": 0.88, "P": 0.96, "C": 1.1, "B": 0.92, "N": 1.06, "O": 0.84, "end": 0.9}
+LEVELS = {"I": 0.98, "V": 0.94, "P": 0.97, "C": 1.07, "B": 0.95, "N": 1.05, "O": 0.96, "end": 0.96}
 BUSIER = {"C": 0.15, "N": 0.1, "P": 0.05, "V": -0.1, "I": -0.2, "O": -0.2, "B": 0.0}
 LEAD_CHANCE = {"N": 0.85, "I": 0.4, "O": 0.35}
 TEXTURES = {

@@ -18,6 +18,8 @@ LEVELS = {"main": 0.0, "backing": -9.0, "bass": -4.0, "drums": -4.5}
 """LU of the stems against each other: the main instrument stands in front."""
 SECOND = {"unison": -7.0, "third": -5.0}
 """dB of the chorus's second take against the voice."""
+RIDE = {"Verse": -1.5, "Prechorus": -0.5, "Chorus": 1.0, "Bridge": -1.0}
+"""dB of the voice by section, so that it stays as far above the band."""
 
 # ITU-R BS.1770-4, the two K-weighting stages at 48 kHz
 _K_WEIGHTING = np.array(
@@ -53,11 +55,12 @@ def loudness(wave: np.ndarray) -> float:
 @dataclass(frozen=True)
 class Desk:
     """How a song is mixed: LU by stem, pan by stem (-1 left to 1 right), LU of the voice over the
-    band, share of the room."""
+    band, (second, dB) points that its fader moves through, share of the room."""
 
     levels: dict[str, float]
     pans: dict[str, float]
     voice: float
+    ride: tuple[tuple[float, float], ...]
     room: float
 
 
@@ -90,7 +93,12 @@ def desk(score: Score) -> Desk:
     levels = {**LEVELS, "drums": LEVELS["drums"] + mood.drums}
     levels["main"] += INSTRUMENTS[score.style.instrument].lift
     levels["second"] = SECOND.get(score.style.doubling, 0.0)
-    return Desk(levels, pans, rng.uniform(1.5, 3.5), mood.room * rng.uniform(0.8, 1.25))
+    ride = tuple(
+        (at, RIDE.get(part.name, 0.0) * mood.contrast)
+        for part in score.sections
+        for at in (part.start + 0.1, part.end - 0.1)
+    )
+    return Desk(levels, pans, rng.uniform(1.5, 3.5), ride, mood.room * rng.uniform(0.8, 1.25))
 
 
 def mix(
@@ -107,13 +115,14 @@ def mix(
     song = band + _room(band.mean(axis=0)) * np.float32(how.room)
     room = dict.fromkeys(parts, how.room)
     if voice is not None:
-        sung = np.stack([voice, voice]).astype(np.float32)
-        sung *= np.float32(10 ** ((loudness(band) + how.voice - loudness(sung)) / 20))
+        fader = _fader(how.ride, len(voice))
+        sung = np.stack([voice * fader] * 2).astype(np.float32)
+        lift = np.float32(10 ** ((loudness(band) + how.voice - loudness(sung)) / 20))
+        sung *= lift
         vocals = {"voice": sung}
         if second is not None:
-            lift = np.float32(10 ** (how.levels["second"] / 20) * np.abs(sung).max())
-            lift /= np.float32(np.abs(voice).max())
-            mono = second.astype(np.float32)
+            lift *= np.float32(10 ** (how.levels["second"] / 20))
+            mono = (second * fader).astype(np.float32)
             vocals["second"] = mono * (lift * _sides(how.pans["second"]))
         for name, part in vocals.items():
             parts[name], room[name] = part, how.room + 0.06
@@ -130,6 +139,12 @@ def limit(wave: np.ndarray, knee: float = 0.7) -> np.ndarray:
     room = CEILING - knee
     bent = knee + room * np.tanh((size - knee) / room)
     return np.where(size > knee, np.sign(wave) * bent, wave)
+
+
+def _fader(ride: tuple[tuple[float, float], ...], count: int) -> np.ndarray:
+    """Gains [n] of a row of (second, dB) points."""
+    times, levels = zip(*ride, strict=True)
+    return 10 ** (np.interp(np.arange(count) / RATE, times, levels) / 20)
 
 
 def _sides(pan: float) -> np.ndarray:
