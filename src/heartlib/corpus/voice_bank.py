@@ -25,7 +25,17 @@ ENVELOPE = 60
 LEVEL = -20.0
 """Power of the loudest vowel of every word, in dB: the envelope summed over its bins."""
 
-_UNVOICED = {"p", "t", "k", "f", "T", "s", "S", "tS", "h", "?", "x", "C"}
+_UNVOICED = {
+    name
+    for names in (
+        "p t k f T s S tS h ? x C",  # English, Spanish
+        "S; X kh ph s. tS; tS;h th ts ts. ts.h tsh",  # Mandarin
+        "p\\ s\\ t_s t_s\\",  # Japanese
+        "d- k- p- q q- s- t- tS;-",  # Korean
+    )
+    for name in names.split()
+}
+"""Phonemes that may be without voice: the spoken pitch decides."""
 
 
 def world() -> ModuleType:

@@ -4,7 +4,7 @@ Source: our own; words and line templates are the data of `lexicon`.
 """
 
 import random
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from heartlib.corpus.grammar import grammar
 from heartlib.corpus.lexicon import Word, held_out, vocabulary
@@ -27,9 +27,7 @@ def written(line: str, language: str = "en") -> str:
     if language == "zh":
         return "".join(words)
     joined = [i > 0 and "particle" in vocabulary(language)[w].parts for i, w in enumerate(words)]
-    return "".join(
-        word if i == 0 or joined[i] else f" {word}" for i, word in enumerate(words)
-    )
+    return "".join(word if i == 0 or joined[i] else f" {word}" for i, word in enumerate(words))
 
 
 class Poet:
@@ -100,14 +98,18 @@ class Poet:
 
     def _word(self, item: str) -> Word:
         if item[0] == "{":
-            return self.rng.choice(self.grammar.slots[item])
+            bank, sums = self.grammar.slots[item]
+            return self.rng.choices(bank, cum_weights=sums)[0]
         return self.grammar.words[item]
 
     def _agree(self, words: list[Word]) -> list[Word]:
         """`a` before a vowel's sound becomes `an`."""
         an = self.grammar.words.get("an")
-        pairs = zip(words, words[1:], strict=False)
-        return [an if an and w.text == "a" and after.opens else w for w, after in pairs] + words[-1:]
+        agreed = [
+            an if an and word.text == "a" and after.opens else word
+            for word, after in pairwise(words)
+        ]
+        return [*agreed, words[-1]]
 
 
 def _same(word: str, other: str) -> bool:

@@ -85,6 +85,8 @@ def spoken_form(text: str, language: str = "en") -> str:
 def read(language: str, name: str) -> str:
     """A data file of a language. UsageError names the languages."""
     if language not in LANGUAGES:
-        raise UsageError(f"no language {language!r} in the corpus; there are {', '.join(LANGUAGES)}")
+        raise UsageError(
+            f"no language {language!r} in the corpus; there are {', '.join(LANGUAGES)}"
+        )
     path = resources.files("heartlib.corpus.lexicon") / language / f"{name}.txt"
     return path.read_text(encoding="utf-8")
