@@ -96,6 +96,18 @@ def test_words_of_a_song_come_up_alike() -> None:
     assert max(counts[word] for word in content) < 30
 
 
+def test_every_word_has_its_turn() -> None:
+    """Songs in order have clearly more words than songs at random: none is left to luck."""
+    words = []
+    for turns in (range(200), [None] * 200):
+        found: set[str] = set()
+        for seed, turn in enumerate(turns):
+            lines = Poet(random.Random(seed), MOODS[seed % 2], turn=turn).lines(8, 5, 8)
+            found |= set(" ".join(lines).split())
+        words.append(len(found))
+    assert words[0] > 1.15 * words[1]
+
+
 @every_language
 def test_lines_have_the_length_asked_for_and_come_once(language: str) -> None:
     for seed in range(20):

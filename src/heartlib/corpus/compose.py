@@ -61,7 +61,7 @@ def compose(seed: int, cast: str = "main") -> Score:
     scale = [(tonic + step) % 12 for step in SCALES[mode]]
     line_bars = 2 if frames <= 7 or (frames == 8 and rng.random() < 0.5) else 1
     form = _draw_form(rng, style.singer != "none", line_bars, beat)
-    poet = Poet(rng, style.mood)
+    poet = Poet(rng, style.mood, turn=seed)
     span = (5, 7) if line_bars == 1 else ((5, 8) if style.tempo_class == "fast" else (6, 9))
     texts = _write(poet, form, span)
     lyrics = "\n\n".join(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from statistics import fmean
+from zlib import crc32
 
 from heartlib.corpus.lexicon import Word, parts, templates, vocabulary
 
@@ -12,7 +13,7 @@ FREE_SHARE = 0.12
 TINTS = ("happy", "sad")
 LONG = 1.4
 """How much likelier each further syllable makes a word, because long words fit into fewer lines."""
-ROUNDS, RAREST = 30, 0.2
+ROUNDS, RAREST = 30, 0.5
 """Rounds of fitting the templates' chances, and the least, where they start from 1."""
 NOT_CONTENT = {"function", "particle"}
 
@@ -20,13 +21,16 @@ NOT_CONTENT = {"function", "particle"}
 @dataclass(frozen=True)
 class Grammar:
     """`slots` has the words of each `{part}` and their summed chances; `ends` the words that a line
-    may end with, by the last item of its template and by rhyme."""
+    may end with, by the last item of its template and by rhyme; `order` all content words in a
+    fixed mixed order, `homes` the slots of each."""
 
     templates: tuple[tuple[str, ...], ...]
     chances: tuple[float, ...]
     slots: dict[str, tuple[tuple[Word, ...], tuple[float, ...]]]
     ends: dict[str, dict[str, tuple[Word, ...]]]
     words: dict[str, Word]
+    order: tuple[str, ...]
+    homes: dict[str, tuple[str, ...]]
 
 
 @cache
@@ -46,7 +50,14 @@ def grammar(language: str, mood: str, unseen: bool) -> Grammar:
             rhymes.setdefault(word.rhyme, []).append(word)
         ends[item] = {rhyme: tuple(group) for rhyme, group in rhymes.items()}
     weighed = {slot: (bank, _weigh(bank)) for slot, bank in slots.items()}
-    return Grammar(lines, _chances(lines, seen), weighed, ends, words)
+    used = {item for line in lines for item in line if item[0] == "{"}
+    homes: dict[str, tuple[str, ...]] = {}
+    for slot in sorted(used):
+        for text in dict.fromkeys(word.text for word in slots[slot]):
+            homes[text] = (*homes.get(text, ()), slot)
+    content = [word.text for word in words.values() if not NOT_CONTENT & {*word.parts}]
+    order = sorted(content, key=lambda text: crc32(text.encode()))
+    return Grammar(lines, _chances(lines, seen), weighed, ends, words, tuple(order), homes)
 
 
 def _weigh(bank: tuple[Word, ...]) -> tuple[float, ...]:

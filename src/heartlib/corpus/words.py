@@ -14,6 +14,12 @@ __all__ = ["Poet", "Word", "held_out", "line_syllables", "vocabulary", "written"
 SCHEMES = ("AABB", "AABB", "ABAB", "ABCB")
 """How four lines rhyme; two lines are a couplet."""
 TRIES = 200
+CHOICE = 4
+"""Templates that a line is chosen from, for words that have their turn."""
+TURN = 10
+"""Words that have their turn in a song: the next song has the next ones."""
+EAGER = 0.9
+"""How often a slot takes a word that has its turn, where one fits."""
 
 
 def line_syllables(line: str, language: str = "en") -> int:
@@ -34,16 +40,28 @@ class Poet:
     """Writes the lines of one song; no line is written twice.
 
     With `unseen`, words held out of the corpus (`held_out`) come wherever a part of speech has
-    some; without, they never do. Lines have spaces between words in every language.
+    some; without, they never do. `turn`, a song's number in its corpus, lets every word have its
+    turn in some song. Lines have spaces between words in every language.
     """
 
     def __init__(
-        self, rng: random.Random, mood: str, language: str = "en", unseen: bool = False
+        self,
+        rng: random.Random,
+        mood: str,
+        language: str = "en",
+        unseen: bool = False,
+        turn: int | None = None,
     ) -> None:
         self.rng = rng
         self.grammar = grammar(language, mood, unseen)
         self.totals = list(accumulate(self.grammar.chances))
         self.written: set[str] = set()
+        self.due: dict[str, list[Word]] = {}
+        order = self.grammar.order
+        for number in range(0 if turn is None else TURN):
+            text = order[((turn or 0) * TURN + number) % len(order)]
+            for slot in self.grammar.homes.get(text, ()):
+                self.due.setdefault(slot, []).append(self.grammar.words[text])
 
     def lines(self, count: int, shortest: int, longest: int) -> list[str]:
         """`count` lines of `shortest` to `longest` syllables each: stanzas of four, a couplet last.
@@ -74,13 +92,14 @@ class Poet:
                 lines.append(line)
             else:
                 self.written.update(lines)
+                self._strike({text for line in lines for text in line.split()})
                 return lines
         raise AssertionError("the lexicon has no rhymes left")
 
     def _line(self, shortest: int, longest: int, rhyme: Word | None) -> list[Word]:
         """A line that ends with a rhyme, on any word without one; empty when none was found."""
         for _ in range(TRIES):
-            template = self.rng.choices(self.grammar.templates, cum_weights=self.totals)[0]
+            template = self._template()
             words = [self._word(item) for item in template[:-1]]
             if rhyme is None:
                 words.append(self._word(template[-1]))
@@ -96,11 +115,24 @@ class Poet:
                 return self._agree(words)
         return []
 
+    def _template(self) -> tuple[str, ...]:
+        """Of a few templates the one with most room for words that have their turn."""
+        few = self.rng.choices(self.grammar.templates, cum_weights=self.totals, k=CHOICE)
+        return max(few, key=lambda line: sum(bool(self.due.get(item)) for item in line))
+
     def _word(self, item: str) -> Word:
         if item[0] == "{":
+            due = self.due.get(item)
+            if due and self.rng.random() < EAGER:
+                return self.rng.choice(due)
             bank, sums = self.grammar.slots[item]
             return self.rng.choices(bank, cum_weights=sums)[0]
         return self.grammar.words[item]
+
+    def _strike(self, used: set[str]) -> None:
+        """Words that were written have had their turn."""
+        for slot, due in self.due.items():
+            self.due[slot] = [word for word in due if word.text not in used]
 
     def _agree(self, words: list[Word]) -> list[Word]:
         """`a` before a vowel's sound becomes `an`."""
