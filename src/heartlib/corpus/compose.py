@@ -30,7 +30,7 @@ def compose(seed: int, cast: str = "main") -> Score:
     tonic = rng.randrange(12)
     line_bars = _line_bars(rng, frames, genre.meter)
     form = draw_form(rng, style.singer != "none", line_bars, groove)
-    poet = Poet(rng, MOODS[style.mood].tint)
+    poet = Poet(rng, MOODS[style.mood].tint, style.language, turn=seed)
     texts = _write(poet, form, _span(style, line_bars, genre.meter))
     lyrics = "\n\n".join(
         "\n".join((f"[{MARKERS[item[0]]}]", *lines))

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from heartlib.corpus.lexicon import LANGUAGES
+
 
 @dataclass(frozen=True)
 class Voice:
@@ -60,3 +62,9 @@ TIMBRES = {
     "soft": Timbre(-1.0, 0.25),
     "clear": Timbre(0.5, 0.0),
 }
+
+
+def espeak_voice(voice: Voice, language: str) -> str:
+    """The espeak-ng voice of a singer in a language: `en-us+f3` sings Spanish as `es+f3`."""
+    accent, plus, variant = voice.espeak.partition("+")
+    return (accent if language == "en" else LANGUAGES[language]) + plus + variant
