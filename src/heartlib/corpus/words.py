@@ -79,6 +79,7 @@ class Poet:
     def _stanza(self, scheme: str, shortest: int, longest: int) -> list[str]:
         """Lines whose ends rhyme where the scheme has the same letter, and only there."""
         for _ in range(TRIES):
+            due = dict(self.due)
             ends: dict[str, Word] = {}
             lines: list[str] = []
             for letter in scheme:
@@ -90,10 +91,11 @@ class Poet:
                     break
                 ends.setdefault(letter, last)
                 lines.append(line)
+                self._strike({word.text for word in words})
             else:
                 self.written.update(lines)
-                self._strike({text for line in lines for text in line.split()})
                 return lines
+            self.due = due
         raise AssertionError("the lexicon has no rhymes left")
 
     def _line(self, shortest: int, longest: int, rhyme: Word | None) -> list[Word]:
