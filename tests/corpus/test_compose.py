@@ -6,15 +6,18 @@ from statistics import mean
 
 import pytest
 
-from heartlib.corpus.compose import NAMES, SCALES, compose
-from heartlib.corpus.melody import rhythm
+from heartlib.corpus.compose import compose
+from heartlib.corpus.genres import GENRES
+from heartlib.corpus.groove import Groove
+from heartlib.corpus.harmony import NAMES, SCALES
+from heartlib.corpus.melody import FEELS, contour, related, rhythm
 from heartlib.corpus.score import Score
 from heartlib.corpus.styles import BEAT_FRAMES, FRAME, tag_vocabulary
 from heartlib.corpus.voices import CASTS, VOICES
 from heartlib.corpus.words import Poet, line_syllables, vocabulary
 from heartlib.errors import UsageError
 
-MARKERS = {"Intro", "Verse", "Chorus", "Bridge", "Outro", "Instrumental"}
+MARKERS = {"Intro", "Verse", "Prechorus", "Chorus", "Bridge", "Outro", "Instrumental"}
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +51,24 @@ def test_verses_never_repeat_a_line(scores: list[Score]) -> None:
         assert len(lines) == len(set(lines))
 
 
-def test_couplets_rhyme(scores: list[Score]) -> None:
+def test_verses_rhyme(scores: list[Score]) -> None:
     for score in scores:
         for section in score.sections:
-            for first, second in zip(section.lines[::2], section.lines[1::2], strict=True):
-                ends = [vocabulary()[line.split()[-1]] for line in (first, second)]
-                assert ends[0].rhyme == ends[1].rhyme != "-"
-                assert ends[0].text != ends[1].text
+            ends = [vocabulary()[line.split()[-1]] for line in section.lines]
+            if section.name == "Chorus" and len(ends) == 2:
+                continue  # it may be the first half of a longer one
+            pairs = {4: ((0, 1), (2, 3), (0, 2), (1, 3)), 2: ((0, 1),)}.get(len(ends), ())
+            rhymed = {pair for pair in pairs if ends[pair[0]].rhyme == ends[pair[1]].rhyme}
+            assert all(ends[one].text != ends[other].text for one, other in rhymed)
+            assert (
+                not pairs
+                or (len(ends) // 2 - 1, len(ends) - 1) in rhymed
+                or rhymed
+                == {
+                    (0, 1),
+                    (2, 3),
+                }
+            )
 
 
 def test_sections_cover_the_song(scores: list[Score]) -> None:
@@ -82,6 +96,8 @@ def test_tempo_and_length_are_on_the_grid(scores: list[Score]) -> None:
         assert frames == pytest.approx(round(frames))
         assert round(frames) in BEAT_FRAMES[score.style.tempo_class]
         assert score.duration / FRAME == pytest.approx(round(score.duration / FRAME))
+        bars = len(score.beats) / score.meter
+        assert bars == round(bars) and score.meter == GENRES[score.style.genre].meter
         assert 20 <= score.duration <= 64
     assert 30 < mean(score.duration for score in scores) < 43
 
@@ -128,9 +144,18 @@ def test_sad_is_minor_and_happy_is_major(scores: list[Score]) -> None:
 
 def test_something_plays_in_every_bar_and_ends(scores: list[Score]) -> None:
     for score in scores:
-        starts = {round(hit.start / score.beat / 4 - 0.1) for hit in score.hits}
-        assert starts >= set(range(len(score.beats) // 4))
+        starts = {round(hit.start / score.beat / score.meter - 0.1) for hit in score.hits}
+        assert starts >= set(range(len(score.beats) // score.meter))
         assert 0.4 <= score.duration - max(hit.end for hit in score.hits) <= 1.5
+
+
+def test_women_and_men_have_ranges_apart() -> None:
+    for cast, least in (("main", 5), ("judge", 2)):
+        centres = {
+            singer: [VOICES[name].centre for name in names] for singer, names in CASTS[cast].items()
+        }
+        assert min(len(set(CASTS[cast][singer])) for singer in centres) >= least
+        assert min(centres["female"]) - max(centres["male"]) >= 9
 
 
 def test_casts_share_no_voice() -> None:
@@ -147,14 +172,31 @@ def test_an_unknown_cast_names_the_known() -> None:
         compose(1, "choir")
 
 
-def test_rhythm_fills_a_line_without_overlap() -> None:
+@pytest.mark.parametrize("feel", sorted(set(FEELS)))
+def test_rhythm_fills_a_line_without_overlap(feel: str) -> None:
+    first = {"pickup": {-1}, "late": {1, 2}}.get(feel, {0})
     for seed in range(50):
-        notes = rhythm(random.Random(seed), 7, 4, 0.72)
-        assert len(notes) == 7 and notes[0][0] == 0
-        assert all(a + length <= b for (a, length), (b, _) in pairwise(notes))
-        assert notes[-1][0] + notes[-1][1] <= 7
+        for count, beats in ((4, 4), (7, 8)):
+            notes = rhythm(random.Random(seed), count, beats, 0.72, feel)
+            assert len(notes) == count and notes[0][0] in first
+            assert all(a + length <= b for (a, length), (b, _) in pairwise(notes))
+            assert notes[-1][0] + notes[-1][1] <= 2 * beats - 1
     with pytest.raises(ValueError, match="do not fit"):
-        rhythm(random.Random(0), 9, 4, 0.72)
+        rhythm(random.Random(0), 9, 4, 0.72, feel)
+
+
+def test_an_inverted_contour_mirrors_every_step() -> None:
+    steps = contour(random.Random(3))
+    assert related(random.Random(0), steps, "inversion")[1:] == [-step for step in steps[1:]]
+    assert related(random.Random(0), steps, "sequence")[1:] == steps[1:]
+    assert related(random.Random(0), steps, "sequence")[0] != steps[0]
+
+
+def test_swing_delays_only_what_is_off_the_beat() -> None:
+    swung = Groove(0.5, 4, swing=0.15)
+    assert [swung.seconds(at) for at in (0, 1, 7)] == pytest.approx([0, 0.5, 3.5])
+    assert swung.seconds(2.5) == pytest.approx(2.65 * 0.5)
+    assert Groove(0.5, 4).seconds(2.75) == pytest.approx(1.375)
 
 
 def test_lines_have_the_syllables_asked_for() -> None:

@@ -9,19 +9,27 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import soundfile
 
 pytest.importorskip("scipy")
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     pw = pytest.importorskip("pyworld", exc_type=ImportError)
+    mido = pytest.importorskip("mido", exc_type=ImportError)
 pytest.importorskip("fluidsynth", exc_type=ImportError)
 
+from heartlib.corpus.card import card
 from heartlib.corpus.compose import compose
+from heartlib.corpus.doubling import doubled_spans, sing_second, take_of
 from heartlib.corpus.espeak import engine, is_vowel
 from heartlib.corpus.instruments import find_font
 from heartlib.corpus.make import index, make
+from heartlib.corpus.midi import write_midi
 from heartlib.corpus.mix import limit, loudness
-from heartlib.corpus.render import render, render_stems
+from heartlib.corpus.orchestra import INSTRUMENTS
+from heartlib.corpus.render import perform, render, render_stems, voice_folder
+from heartlib.corpus.styles import tags_by_category
+from heartlib.corpus.voice_bank import VoiceBank
 from heartlib.corpus.voices import VOICES
 from heartlib.corpus.words import vocabulary
 from heartlib.errors import HeartlibError, UsageError
@@ -33,7 +41,15 @@ try:
 except HeartlibError as error:
     pytest.skip(str(error), allow_module_level=True)
 
-SUNG, PLAYED = 2, 5
+
+def _first(wanted) -> int:
+    """The first seed whose song is as wanted and short."""
+    return next(s for s in range(1000) if compose(s).duration < 36 and wanted(compose(s)))
+
+
+SUNG = _first(lambda score: score.words and score.style.doubling == "none")
+PLAYED = _first(lambda score: not score.words)
+DOUBLED = _first(lambda score: score.style.doubling == "third" and score.swing > 0)
 
 
 def test_a_song_is_loud_enough_and_does_not_clip() -> None:
@@ -48,9 +64,115 @@ def test_a_song_is_loud_enough_and_does_not_clip() -> None:
 
 
 def test_the_same_seed_is_the_same_sound() -> None:
-    first, second = render(PLAYED), render(PLAYED)
-    assert np.array_equal(first[0], second[0])
-    assert first[1] == second[1]
+    for seed in (PLAYED, DOUBLED):
+        first, second = render(seed), render(seed)
+        assert np.array_equal(first[0], second[0])
+        assert first[1] == second[1]
+
+
+def test_the_parts_sum_to_the_song_before_the_limiter() -> None:
+    mixed = perform(DOUBLED).mix
+    parts = mixed.stems()
+    assert {"voice", "second", "main", "bass"} <= set(parts) <= {*parts, "backing", "drums"}
+    total = sum(parts.values(), np.zeros_like(mixed.song))
+    untouched = np.abs(mixed.song) < 0.7
+    assert untouched.mean() > 0.99
+    assert np.abs(total - mixed.song)[untouched].max() < 1e-3
+
+
+def test_the_main_instrument_stands_in_front_of_the_band() -> None:
+    instruments: set[str] = set()
+    for seed in (s for s in range(2000, 3000) if compose(s).duration < 27):
+        score = compose(seed)
+        if score.style.instrument in instruments or len(instruments) == 4:
+            continue
+        instruments.add(score.style.instrument)
+        mixed = perform(seed).mix
+        level = {name: loudness(wave * mixed.gain) for name, wave in mixed.parts.items()}
+        lift = INSTRUMENTS[score.style.instrument].lift
+        assert level["main"] > loudness(mixed.song) - 9 + lift
+        assert level["main"] > level["bass"] + 3
+        assert level["main"] > level.get("backing", -99) + 8
+    assert len(instruments) == 4
+
+
+def test_the_second_take_is_a_third_above_and_only_in_the_chorus() -> None:
+    score = compose(DOUBLED)
+    wave = sing_second(score, VoiceBank(VOICES[score.style.voice], voice_folder()))
+    assert wave is not None
+    truth = render(DOUBLED)[1]["doubled"]
+    assert truth["kind"] == "third"
+    assert truth["spans"] == [pytest.approx(span, abs=1e-3) for span in doubled_spans(score)]
+    take = take_of(score)
+    f0, times = pw.dio(wave[::2].copy(), 24000, f0_floor=70.0, f0_ceil=900.0)
+    errors = []
+    for midi, start, end in truth["notes"]:
+        inside = (times > start + take.late + 0.08) & (times < end - 0.08) & (f0 > 0)
+        if inside.sum() > 5:
+            errors.append(69 + 12 * np.log2(np.median(f0[inside]) / 440) - midi)
+    assert len(errors) > 5
+    assert np.median(errors) == pytest.approx(take.detune, abs=0.07)
+    clock = np.arange(len(wave)) / 48000
+    outside = np.ones(len(wave), bool)
+    for start, end in doubled_spans(score):
+        outside &= (clock < start - 0.3) | (clock > end + 0.4)
+    assert outside.any() and np.abs(wave[outside]).max() < 1e-3
+
+
+def test_a_midi_file_holds_the_score(tmp_path) -> None:
+    score = compose(DOUBLED)
+    write_midi(score, tmp_path / "song.mid")
+    song = mido.MidiFile(tmp_path / "song.mid")
+    assert song.length == pytest.approx(max(h.end for h in score.hits), abs=0.01)
+    tracks = {track.name: track for track in song.tracks[1:]}
+    for name in ("main", "bass"):
+        now, played = 0, []
+        for message in tracks[name]:
+            now += message.time
+            if message.type == "note_on":
+                played.append((message.note, message.velocity, now / 480 * score.beat))
+        hits = [hit for hit in score.hits if hit.part == name]
+        assert len(played) == len(hits)
+        for note, hit in zip(
+            sorted(played, key=lambda n: (round(n[2], 2), n[0])),
+            sorted(
+                hits,
+                key=lambda h: (
+                    round(round(h.start / score.beat * 480) / 480 * score.beat, 2),
+                    h.midi,
+                ),
+            ),
+            strict=True,
+        ):
+            assert note[:2] == (hit.midi, hit.velocity)
+            assert note[2] == pytest.approx(hit.start, abs=0.002)
+    lyrics = [message.text for message in tracks["voice"] if message.type == "lyrics"]
+    assert lyrics == [word.text for word in score.words]
+    assert "second" in tracks
+    markers = [message.text for message in song.tracks[0] if message.type == "marker"]
+    assert markers == [section.name for section in score.sections]
+
+
+def test_midi_and_stems_are_kept_when_asked_for(tmp_path) -> None:
+    make(tmp_path, songs=1, seed=PLAYED, jobs=1)
+    assert not (tmp_path / "midi").exists() and not (tmp_path / "stems").exists()
+    make(tmp_path, songs=1, seed=PLAYED, jobs=1, midi=True, stems=True)
+    name = f"main-{PLAYED:07d}"
+    assert (tmp_path / "midi" / f"{name}.mid").is_file()
+    song, _ = soundfile.read(tmp_path / "audio" / f"{name}.flac")
+    files = sorted((tmp_path / "stems" / name).iterdir())
+    assert {"main", "bass"} <= {path.stem for path in files}
+    total = np.sum([soundfile.read(path)[0] for path in files], axis=0)
+    assert np.abs(total - song)[np.abs(song) < 0.7].max() < 2e-3
+
+
+def test_the_card_has_a_row_for_every_tag() -> None:
+    truths = [render(PLAYED)[1], render(DOUBLED)[1]]
+    text = card(truths)
+    for category, tags in tags_by_category().items():
+        assert f"| {category} | share of songs | told by a tag |" in text
+        assert all(f"\n| {tag} | " in text for tag in tags)
+    assert "| instrumental | 50.0 % |" in text and "| third | 50.0 % |" in text
 
 
 def test_the_voice_sings_the_notes() -> None:
@@ -87,7 +209,7 @@ def test_an_instrumental_has_no_words() -> None:
 @pytest.mark.parametrize("voice", sorted(VOICES))
 def test_every_word_has_its_syllables_in_every_voice(voice: str) -> None:
     for word in vocabulary().values():
-        _, phonemes = engine().say(word.text, VOICES[voice].espeak)
+        _, phonemes = engine().say(word.says, VOICES[voice].espeak)
         assert sum(is_vowel(name) for name, _, _ in phonemes) == word.syllables, word.text
 
 

@@ -23,6 +23,8 @@ def add_make(subparsers) -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--cast", default="main", help="who sings: main, judge (default main)")
     parser.add_argument("--font", type=Path, help="General MIDI sound font (.sf2)")
+    parser.add_argument("--midi", action="store_true", help="keep each score as a MIDI file")
+    parser.add_argument("--stems", action="store_true", help="keep the parts of each mix (large)")
     parser.set_defaults(run=main)
 
 
@@ -38,6 +40,8 @@ def main(args: argparse.Namespace) -> int:
         jobs=args.jobs,
         cast=args.cast,
         font=args.font,
+        midi=args.midi,
+        stems=args.stems,
     )
     print(f"{made['songs']} songs, {made['hours']:.2f} hours in {args.out}; see {args.out}/card.md")
     return 0 if made["complete"] else 130

@@ -1,196 +1,239 @@
-"""Accompaniment, bass and drums for a row of bars."""
+"""Who plays what in each bar: accompaniment, backing, bass and drums, louder and fuller by section."""
 
 import random
 from dataclasses import dataclass
 
+from heartlib.corpus import accompany, bass, drums
+from heartlib.corpus.genres import GENRES
+from heartlib.corpus.groove import Groove
+from heartlib.corpus.harmony import Chord
+from heartlib.corpus.moods import MOODS
+from heartlib.corpus.orchestra import BACKING, BACKINGS, INSTRUMENTS
+from heartlib.corpus.player import Hands, Player
 from heartlib.corpus.score import Hit, Style
-from heartlib.corpus.styles import CLOSED, CRASH, GENRES, KICK, PATTERNS, RIDE, SNARE
 
-LOUDNESS = {"I": 1.05, "V": 0.9, "C": 1.1, "B": 1.0, "N": 1.15, "O": 0.95, "end": 0.95}
-FORCE = {"happy": 84, "energetic": 96, "sad": 74, "calm": 68}
+LEVELS = {"I": 0.98, "V": 0.94, "P": 0.97, "C": 1.07, "B": 0.95, "N": 1.05, "O": 0.96, "end": 0.96}
+BUSIER = {"C": 0.15, "N": 0.1, "P": 0.05, "V": -0.1, "I": -0.2, "O": -0.2, "B": 0.0}
+LEAD_CHANCE = {"N": 0.85, "I": 0.4, "O": 0.35}
+TEXTURES = {
+    "I": ("none", "none", "light", "full"),
+    "V": ("light", "full", "full"),
+    "P": ("full", "light"),
+    "C": ("full",),
+    "B": ("half", "none", "light", "full"),
+    "N": ("full",),
+    "O": ("light", "full", "none"),
+}
+UNMUTED = 1.5
+"""Beats from which a note is a held one, that the mood's articulation leaves alone."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """Four beats of one chord; `kind` is the section's letter, `last` the section's last bar."""
+    """A bar of one chord; `kind` is the section's letter, `place` the bar's number among the
+    section's `count`, `following` the letter of the section after."""
 
     kind: str
-    name: str
-    pitch_classes: tuple[int, ...]
-    last: bool
+    chord: Chord
+    place: int
+    count: int
+    following: str
+
+    @property
+    def last(self) -> bool:
+        """Whether the section ends with this bar."""
+        return self.place == self.count - 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a kind of section is played."""
+
+    pattern: str
+    variant: int
+    bass: str
+    texture: str
+    rows: dict[int, str]
+    lead: bool
+    tune: tuple[tuple[tuple[float, float], ...], ...]
 
 
 def arrange(
-    rng: random.Random, style: Style, bars: list[Bar], beat: float, scale: list[int]
+    rng: random.Random, style: Style, bars: list[Bar], groove: Groove, scale: list[int]
 ) -> tuple[list[Hit], float]:
     """All hits in order of time, and when the last chord is released (seconds)."""
-    genre = GENRES[style.genre]
-    calm = {kind: rng.choice(PATTERNS[style.instrument]) for kind in "VCBINO"}
-    drums = rng.choice(genre.drums) if rng.random() < genre.drum_chance else {}
-    bass = rng.choice(genre.bass)
-    quiet_intro = rng.random() < 0.5
-    lead = {kind: rng.random() < (0.8 if kind == "N" else 0.4) for kind in "NIO"}
-    player = Player(rng, beat, FORCE[style.mood])
+    band = Arranger(rng, style, groove, scale)
     for index, bar in enumerate(bars[:-1]):
-        player.enter(index, LOUDNESS[bar.kind])
-        voicing = player.voicing(bar.pitch_classes)
-        player.accompany(calm[bar.kind], voicing)
-        if lead.get(bar.kind):
-            player.lead(bar.pitch_classes, scale)
-        if quiet_intro and bar.kind == "I":
-            continue
-        player.bass(bass, bar.pitch_classes, bars[index + 1].pitch_classes)
-        player.drums(drums, fill=bar.last and bar.kind != "O", crash=_is_first(bars, index))
-    release = player.finish(len(bars) - 1, bars[-1].pitch_classes, bool(drums))
-    return sorted(player.hits, key=lambda hit: (hit.start, hit.part, hit.midi)), release
+        band.bar(index, bar, bars[index + 1], index > 0 and bar.place == 0)
+    release = band.finish(len(bars) - 1, bars[-1].chord)
+    return band.player.played(), release
 
 
-def _is_first(bars: list[Bar], index: int) -> bool:
-    return index > 0 and bars[index - 1].last and bars[index].kind in "CN"
+class Arranger:
+    """The band of one song: its plans by section and what each instrument played before."""
 
-
-class Player:
-    """Collects hits bar by bar. Times inside a bar are in beats."""
-
-    def __init__(self, rng: random.Random, beat: float, force: int) -> None:
+    def __init__(self, rng: random.Random, style: Style, groove: Groove, scale: list[int]) -> None:
         self.rng = rng
-        self.beat = beat
-        self.force = force
-        self.hits: list[Hit] = []
-        self.previous: list[int] = [60, 64, 67]
-        self.low = 40
-        self.tune = 76
-        self.origin = 0.0
-        self.level = 1.0
+        self.genre = GENRES[style.genre]
+        self.mood = MOODS[style.mood]
+        self.instrument = INSTRUMENTS[style.instrument]
+        self.groove = groove
+        self.player = Player(rng, groove, self.mood.force)
+        centre = self.instrument.centre + self.mood.register
+        spread = self.mood.density < 0.5 and rng.random() < 0.6
+        self.hands = Hands(self.instrument.low, self.instrument.high, centre, spread)
+        self.backing = BACKINGS[style.backing][1] if style.backing != "none" else ""
+        self.soft = Hands(*BACKING, spread=False)
+        in_range = range(max(self.hands.low, self.hands.centre - 9), self.hands.centre + 10)
+        self.ladder = [p for p in in_range if p % 12 in scale and p <= self.hands.high]
+        above = range(self.hands.centre + 5, min(self.hands.high, self.hands.centre + 22) + 1)
+        self.upper = [p for p in above if p % 12 in scale]
+        self.before = self.hands.centre
+        self.tune = self.upper[len(self.upper) // 3]
+        self.kit = rng.random() < self.genre.drum_chance
+        self.orchestral = self.genre.kit == 48
+        self.plans = self._plans()
 
-    def enter(self, bar: int, level: float) -> None:
-        """Moves on to a bar (counted from 0)."""
-        self.origin = bar * 4 * self.beat
-        self.level = level
+    def _plans(self) -> dict[str, Plan]:
+        """Verse and chorus differ in pattern, bass and drums where the genre gives a choice."""
+        rng = self.rng
+        drums_of = rng.sample(self.genre.drums, 2)
+        bass_of = rng.sample(self.genre.bass, 2)
+        same_bass = rng.random() < 0.4
+        plans = {}
+        for kind, busier in BUSIER.items():
+            loud = kind in "CN"
+            patterns = self.instrument.patterns
+            place = self.mood.density + busier + rng.uniform(-0.15, 0.15)
+            step = max(0, min(len(patterns) - 1, round(place * (len(patterns) - 1))))
+            texture = rng.choice(TEXTURES[kind])
+            if kind == "V" and self.mood.density > 0.8:
+                texture = "full"
+            plans[kind] = Plan(
+                patterns[step],
+                rng.randrange(60),
+                bass_of[0 if loud or same_bass else 1],
+                texture,
+                drums.rows_of(drums_of[0 if loud else 1]),
+                rng.random() < LEAD_CHANCE.get(kind, 0.0),
+                tuple(self._tune_rhythm() for _ in range(2)),
+            )
+        return plans
 
-    def add(self, part: str, midi: int, at: float, length: float, accent: float = 1.0) -> None:
-        """One hit at `at` beats of the bar, with a touch of human velocity."""
-        velocity = self.force * self.level * accent * self.rng.uniform(0.92, 1.05)
-        start = self.origin + at * self.beat
-        end = start + length * self.beat
-        self.hits.append(Hit(part, midi, max(1, min(127, round(velocity))), start, end))
-
-    def voicing(self, classes: tuple[int, ...]) -> list[int]:
-        """Close position near the chord before, between MIDI 52 and 76."""
-        middle = sum(self.previous) / len(self.previous)
-        best: list[int] = []
-        for turn in range(len(classes)):
-            row: list[int] = []
-            low = 52
-            for pitch_class in classes[turn:] + classes[:turn]:
-                low = low + (pitch_class - low) % 12
-                row.append(low)
-                low += 1
-            for octave in (0, 12):
-                shifted = [pitch + octave for pitch in row]
-                if not best or _distance(shifted, middle) < _distance(best, middle):
-                    best = shifted
-        self.previous = best
-        return best
-
-    def accompany(self, pattern: str, chord: list[int]) -> None:
-        """The main instrument's bar."""
-        if pattern == "pad":
-            self._chord(chord, 0, 3.95)
-        elif pattern == "block":
-            for at in range(4):
-                self._chord(chord, at, 0.9, 1.0 if at % 2 == 0 else 0.85)
-        elif pattern == "pulse":
-            for at in range(8):
-                self._chord(chord, at / 2, 0.42, 1.0 if at % 2 == 0 else 0.8)
-        elif pattern == "offbeat":
-            for at in range(4):
-                self._chord(chord, at + 0.5, 0.4)
-        elif pattern == "comp":
-            for at, length in self.rng.choice(
-                (((0, 1.4), (1.5, 1), (3, 0.8)), ((0, 1), (2.5, 1.3)))
-            ):
-                self._chord(chord, at, length)
-        elif pattern == "strum":
-            strokes = self.rng.choice(((0, 1, 1.5, 2, 3, 3.5), (0, 1, 2, 2.5, 3, 3.5)))
-            for at in strokes:
-                self._strum([chord[0] - 12, *chord], at, down=at == int(at))
-        else:
-            upper = [*chord, chord[0] + 12]
-            order = (0, 1, 2, 3, 2, 1, 2, 1) if pattern == "arpeggio" else (0, 2, 1, 2, 0, 2, 1, 2)
-            for step, note in enumerate(order):
-                self.add("main", upper[note], step / 2, 0.9, 1.1 if step % 4 == 0 else 0.95)
-
-    def lead(self, classes: tuple[int, ...], scale: list[int]) -> None:
-        """A simple tune above the chords, where nobody sings."""
-        ladder = [pitch for pitch in range(72, 88) if pitch % 12 in scale]
-        at = 0.0
-        while at < 4:
-            length = min(self.rng.choice((0.5, 1, 1, 1, 2)), 4 - at)
-            near = [p for p in ladder if abs(p - self.tune) <= 4]
-            if at in (0.0, 2.0):
-                near = [p for p in ladder if p % 12 in classes and abs(p - self.tune) <= 7] or near
-            self.tune = self.rng.choice(near)
-            self.add("main", self.tune, at, length * 0.95, 1.12)
+    def _tune_rhythm(self) -> tuple[tuple[float, float], ...]:
+        rows, at = [], self.rng.choice((0.0, 0.0, 0.0, 0.5))
+        while at < self.groove.meter:
+            length = min(self.rng.choice((0.5, 0.5, 1, 1, 1, 1.5, 2)), self.groove.meter - at)
+            rows.append((at, length))
             at += length
+        return tuple(rows)
 
-    def bass(self, pattern: str, classes: tuple[int, ...], following: tuple[int, ...]) -> None:
-        """The bass's bar."""
-        root, fifth, third = self._low(classes[0]), self._low(classes[2]), self._low(classes[1])
-        rows: dict[str, list[tuple[int, float, float]]] = {
-            "root": [(root, 0, 1.9), (root, 2, 1.9)],
-            "fifths": [(root, 0, 1.4), (fifth, 2, 1.4)],
-            "eighths": [(root, step / 2, 0.45) for step in range(8)],
-            "offbeat": [(root, step + 0.5, 0.45) for step in range(4)],
-            "bossa": [(root, 0, 1.4), (fifth, 1.5, 0.5), (fifth, 2, 1.4), (root, 3.5, 0.5)],
-        }
-        target = self._low(following[0])
-        approach = target + self.rng.choice((-1, 1, 2))
-        rows["walk"] = [(root, 0, 0.9), (third, 1, 0.9), (fifth, 2, 0.9), (approach, 3, 0.9)]
-        for midi, at, length in rows[pattern]:
-            self.add("bass", midi, at, length, 1.05)
+    def bar(self, index: int, bar: Bar, following: Bar, enters: bool) -> None:
+        """Everything in one bar."""
+        plan = self.plans[bar.kind]
+        building = bar.last and bar.following == "C"
+        self.player.enter(index, self._level(bar, building))
+        self._main(plan, bar)
+        if self.backing:
+            self._backing(bar.chord)
+        silent = plan.texture == "none"
+        # A break: bass and drums leave the last beats before the chorus to the others.
+        broken = building and not silent and self.rng.random() < 0.2
+        stop = self.groove.meter - (2 if self.groove.meter == 4 else 1) if broken else 99.0
+        if not (silent and bar.kind in "IO"):
+            self._bass(plan, bar.chord, following.chord, stop)
+        if self.kit and not silent:
+            self._drums(plan, bar, building, enters, stop)
 
-    def drums(self, rows: dict[int, str], fill: bool, crash: bool) -> None:
-        """The kit's bar; a fill replaces its last beat."""
-        accents = {CLOSED: 0.7, RIDE: 0.8, SNARE: 1.0, KICK: 1.05}
-        stop = 12 if fill else 16
-        for midi, row in rows.items():
-            for step, mark in enumerate(row):
-                if mark == "x" and (step < stop or midi == KICK):
-                    soft = 0.8 if step % 4 else 1.0
-                    self.add("drums", midi, step / 4, 0.2, accents.get(midi, 0.8) * soft)
-        if rows and fill:
-            for step, midi in enumerate(self.rng.choice(((38, 38, 45, 43), (48, 45, 43, 41)))):
-                self.add("drums", midi, 3 + step / 4, 0.2, 0.8 + 0.08 * step)
-        if rows and crash:
-            self.add("drums", CRASH, 0, 1.0, 0.8)
+    def _level(self, bar: Bar, building: bool) -> float:
+        """The section's loudness, moved away from the middle by the mood's contrast."""
+        level = 1 + (LEVELS[bar.kind] - 1) * self.mood.contrast
+        through = bar.place / max(bar.count - 1, 1)
+        if bar.kind == "P":
+            level *= 0.92 + 0.14 * through
+        elif bar.kind == "O":
+            level *= 1.05 - 0.2 * through
+        return level * (1.06 if building else 1.0)
 
-    def finish(self, bar: int, classes: tuple[int, ...], kit: bool) -> float:
+    def _main(self, plan: Plan, bar: Bar) -> None:
+        chord = self.hands.voicing(bar.chord.classes)
+        lead = plan.lead
+        if self.instrument.chordal or not lead:
+            ground = accompany.Ground(
+                chord,
+                self.hands.below(bar.chord.classes[0], chord),
+                self.groove.meter,
+                self.ladder,
+                self.before,
+                plan.variant,
+                self.rng,
+            )
+            play = accompany.chordal if self.instrument.chordal else accompany.voiced
+            events = play(plan.pattern, ground)
+            self._play("main", events, self.hands, 0.85 if lead else 1.0)
+            self.before = round(0.7 * self.hands.fit(events[-1][0]) + 0.3 * self.hands.centre)
+        if lead:
+            self._play("main", self._lead(plan.tune[bar.place % 2], bar.chord), self.hands, 1.1)
+
+    def _lead(self, rhythm: tuple[tuple[float, float], ...], chord: Chord) -> list[accompany.Event]:
+        """A tune above the chords, where nobody sings."""
+        events = []
+        for at, length in rhythm:
+            near = [p for p in self.upper if abs(p - self.tune) <= 4]
+            if at % 2 == 0:
+                tones = [p for p in self.upper if p % 12 in chord.classes]
+                near = [p for p in tones if abs(p - self.tune) <= 7] or tones or near
+            self.tune = self.rng.choice(near or self.upper)
+            events.append((self.tune, at, length * 0.95, 1.0))
+        return events
+
+    def _play(self, part: str, events: list[accompany.Event], hands: Hands, accent: float) -> None:
+        for midi, at, length, stress in events:
+            heard = length if length >= UNMUTED else length * self.mood.length
+            self.player.add(part, hands.fit(midi), at, heard, stress * accent)
+
+    def _backing(self, chord: Chord) -> None:
+        voicing = self.soft.voicing(chord.classes)
+        low = self.soft.below(chord.classes[0], voicing)
+        ground = accompany.Ground(voicing, low, self.groove.meter, [], 0, 0, self.rng)
+        self._play("backing", accompany.chordal(self.backing, ground), self.soft, 0.8)
+
+    def _bass(self, plan: Plan, chord: Chord, following: Chord, stop: float) -> None:
+        for midi, at, length in bass.line(self.rng, plan.bass, chord.classes, following.classes):
+            if at < stop:
+                self.player.add("bass", midi, at, length, 1.05)
+
+    def _drums(self, plan: Plan, bar: Bar, building: bool, enters: bool, stop: float) -> None:
+        meter = self.groove.meter
+        extra: list[drums.Stroke] = []
+        if building and stop > meter and self.rng.random() < 0.35:
+            extra = drums.roll(meter, self.orchestral)
+        elif bar.last and bar.kind != "O" and stop > meter:
+            extra = drums.fill(self.rng, meter, self.orchestral)
+            stop = min((at for _, at, _ in extra), default=stop)
+        elif bar.place % 4 == 3 and self.rng.random() < 0.3:
+            extra = [(drums.SNARE, meter - 0.5, 0.6), (drums.SNARE, meter - 0.25, 0.75)]
+        if enters and bar.kind in "CN":
+            extra.append((drums.CRASH, 0.0, 0.85))
+        for piece, at, accent in drums.strokes_of(plan.rows, plan.texture, stop) + extra:
+            self.player.add("drums", piece, at, 1.0 if piece == drums.CRASH else 0.2, accent)
+
+    def finish(self, bar: int, chord: Chord) -> float:
         """The last chord; returns when it is released."""
-        self.enter(bar, LOUDNESS["end"])
-        length = max(2.0, round(1.6 / self.beat))
-        self._chord(self.voicing(classes), 0, length)
-        self.add("main", self.previous[0] - 12, 0, length)
-        self.add("bass", self._low(classes[0]), 0, length)
-        if kit:
-            self.add("drums", KICK, 0, 0.2)
-            self.add("drums", CRASH, 0, 1.0, 0.7)
-        return self.origin + length * self.beat
-
-    def _low(self, pitch_class: int) -> int:
-        """The bass's pitch of a class, MIDI 31 to 42."""
-        return 31 + (pitch_class - 31) % 12
-
-    def _chord(self, chord: list[int], at: float, length: float, accent: float = 1.0) -> None:
-        for midi in chord:
-            self.add("main", midi, at, length, accent)
-
-    def _strum(self, chord: list[int], at: float, down: bool) -> None:
-        order = chord if down else chord[:0:-1]
-        for step, midi in enumerate(order):
-            delay = step * 0.018 / self.beat
-            self.add("main", midi, at + delay, 0.85, 1.0 if down else 0.8)
-
-
-def _distance(chord: list[int], middle: float) -> float:
-    return abs(sum(chord) / len(chord) - middle)
+        beat = self.groove.beat
+        self.player.enter(bar, LEVELS["end"])
+        length = max(2.0, round(1.6 / beat))
+        voicing = self.hands.voicing(chord.classes)
+        tones = [self.hands.below(chord.classes[0], voicing), *voicing]
+        if not self.instrument.chordal:
+            tones = [min(voicing, key=lambda p: (abs(p - self.before), p))]
+        for midi in tones:
+            self.player.add("main", midi, 0, length)
+        if self.backing:
+            for midi in self.soft.voicing(chord.classes):
+                self.player.add("backing", midi, 0, length, 0.8)
+        self.player.add("bass", bass.low(chord.classes[0]), 0, length)
+        if self.kit:
+            self.player.add("drums", 47 if self.orchestral else drums.KICK, 0, 0.2)
+            self.player.add("drums", drums.CRASH, 0, 1.0, 0.7)
+        return self.groove.seconds(bar * self.groove.meter + length)

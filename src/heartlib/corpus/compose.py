@@ -3,47 +3,16 @@
 import random
 
 from heartlib.corpus.arrange import Bar, arrange
-from heartlib.corpus.melody import Singer, pitches_of
-from heartlib.corpus.score import Score, Section, SungWord
-from heartlib.corpus.styles import (
-    BEAT_FRAMES,
-    FRAME,
-    GENRES,
-    draw_mode,
-    draw_style,
-    draw_tags,
-)
+from heartlib.corpus.form import MARKERS, SUNG, bars_of, draw_form, lines_of
+from heartlib.corpus.genres import GENRES
+from heartlib.corpus.groove import Groove
+from heartlib.corpus.harmony import NAMES, SCALES, chord_of, draw_progression
+from heartlib.corpus.melody import Phrase, Singer
+from heartlib.corpus.moods import MOODS
+from heartlib.corpus.score import Score, Section, Style, SungWord
+from heartlib.corpus.styles import BEAT_FRAMES, FRAME, draw_mode, draw_style, draw_tags
 from heartlib.corpus.words import Poet
 
-NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
-SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
-PROGRESSIONS = {
-    "major": ("1564", "1645", "1465", "1345", "1415", "1625", "1264", "1454"),
-    "minor": ("1637", "1465", "1767", "1645", "1475", "1364", "1657"),
-}
-SUNG_FORMS = (
-    "I V4 C4 O",
-    "I V2 C2 V2 C2 O",
-    "I V4 C4 B2 C2 O",
-    "V4 C4 O",
-    "I V4 C2 N C2 O",
-    "I V4 C4 V4 C4 O",
-    "C4 V4 C4",
-    "I V2 C4 O",
-    "I V4 N C4 O",
-    "V2 C2 N V2 C2",
-    "I V4 V4 C4 O",
-    "I C2 V4 C2 O",
-)
-PLAYED_FORMS = ("N N", "I N N O", "I N O", "I N N N O", "I N N")
-MARKERS = {
-    "I": "Intro",
-    "V": "Verse",
-    "C": "Chorus",
-    "B": "Bridge",
-    "O": "Outro",
-    "N": "Instrumental",
-}
 PICKUP_BARS = 1
 """Bars played before the first line of a song without intro, which belong to its first section."""
 TAIL = 1.2
@@ -55,76 +24,64 @@ def compose(seed: int, cast: str = "main") -> Score:
     rng = random.Random(f"heartlib song {seed}")
     style = draw_style(rng, cast)
     mode = draw_mode(rng, style.mood)
+    genre = GENRES[style.genre]
     frames = rng.choice(BEAT_FRAMES[style.tempo_class])
-    beat = frames * FRAME
+    groove = Groove(frames * FRAME, genre.meter, rng.choice(genre.swing), genre.grid)
     tonic = rng.randrange(12)
-    scale = [(tonic + step) % 12 for step in SCALES[mode]]
-    line_bars = 2 if frames <= 7 or (frames == 8 and rng.random() < 0.5) else 1
-    form = _draw_form(rng, style.singer != "none", line_bars, beat)
-    poet = Poet(rng, style.mood)
-    span = (5, 7) if line_bars == 1 else ((5, 8) if style.tempo_class == "fast" else (6, 9))
-    texts = _write(poet, form, span)
+    line_bars = _line_bars(rng, frames, genre.meter)
+    form = draw_form(rng, style.singer != "none", line_bars, groove)
+    poet = Poet(rng, MOODS[style.mood].tint, style.language, turn=seed)
+    texts = _write(poet, form, _span(style, line_bars, genre.meter))
     lyrics = "\n\n".join(
         "\n".join((f"[{MARKERS[item[0]]}]", *lines))
         for item, lines in zip(form, texts, strict=True)
     )
-
-    progressions = {kind: rng.choice(PROGRESSIONS[mode]) for kind in "VCBIN"}
-    progressions["O"] = progressions["C"]
-    bars, starts = _bars(rng, form, line_bars, progressions, scale, style.genre)
-    singer = Singer(rng, style.voice, scale, beat, line_bars * 4) if style.voice != "none" else None
+    bars, starts = _bars(rng, form, line_bars, style, tonic, mode)
+    scale = [(tonic + step) % 12 for step in SCALES[mode]]
     words: list[SungWord] = []
-    for number, (item, lines, first) in enumerate(zip(form, texts, starts, strict=True)):
-        pickup = PICKUP_BARS if number == 0 else 0
-        for index, line in enumerate(lines):
-            at = first + pickup + index * line_bars
-            chords = [bar.pitch_classes for bar in bars[at : at + line_bars]]
-            if singer:
-                words += singer.line(line, item[0], index, len(lines), at * 4, chords)
-    hits, last_release = arrange(rng, style, bars, beat, scale)
+    if style.voice != "none":
+        lift = MOODS[style.mood].lift
+        singer = Singer(rng, style.voice, scale, groove, line_bars * genre.meter, lift)
+        words = _sing(singer, form, texts, starts, bars, line_bars)
+    hits, last_release = arrange(rng, style, bars, groove, scale)
     duration = round((last_release + TAIL) / FRAME) * FRAME
-    edges = [start * 4 * beat for start in starts[1:]] + [duration]
+    bar_time = genre.meter * groove.beat
+    edges = [start * bar_time for start in starts[1:]] + [duration]
     sections = tuple(
-        Section(MARKERS[item[0]], start * 4 * beat, end, tuple(lines))
+        Section(MARKERS[item[0]], start * bar_time, end, tuple(lines))
         for item, start, end, lines in zip(form, starts, edges, texts, strict=True)
     )
-    bar_time = 4 * beat
     return Score(
         seed=seed,
         style=style,
         tags=draw_tags(rng, style),
         lyrics=lyrics,
-        beat=beat,
+        beat=groove.beat,
+        meter=genre.meter,
+        swing=groove.swing,
         key=NAMES[tonic],
         mode=mode,
         duration=duration,
         sections=sections,
         words=tuple(words),
         hits=tuple(hits),
-        chords=tuple((b.name, i * bar_time, (i + 1) * bar_time) for i, b in enumerate(bars)),
-        beats=tuple(i * beat for i in range(len(bars) * 4)),
+        chords=tuple((b.chord.name, i * bar_time, (i + 1) * bar_time) for i, b in enumerate(bars)),
+        beats=tuple(i * groove.beat for i in range(len(bars) * genre.meter)),
     )
 
 
-def _draw_form(rng: random.Random, sung: bool, line_bars: int, beat: float) -> list[str]:
-    """A form of 20 to 62 seconds, the shorter of the usual lengths more often."""
-    forms = [list[str](form.split()) for form in (SUNG_FORMS if sung else PLAYED_FORMS)]
-    lengths = [(_count_bars(form, line_bars) + 1) * 4 * beat for form in forms]
-    fits = [(f, s) for f, s in zip(forms, lengths, strict=True) if 20 <= s <= 62]
-    weights = [1.0 / (1.0 + ((seconds - 32.0) / 7.0) ** 2) for _, seconds in fits]
-    return rng.choices([form for form, _ in fits], weights)[0]
+def _line_bars(rng: random.Random, frames: int, meter: int) -> int:
+    """Bars that a line takes: two where one would be too short to sing."""
+    if meter == 3 or frames <= 7:
+        return 2
+    return 2 if frames == 8 and rng.random() < 0.5 else 1
 
 
-def _section_bars(item: str, line_bars: int) -> int:
-    if item[0] in "VCB":
-        return int(item[1]) * line_bars
-    if item == "N":
-        return 4 * line_bars
-    return line_bars if line_bars == 2 else 2
-
-
-def _count_bars(form: list[str], line_bars: int) -> int:
-    return sum(_section_bars(item, line_bars) for item in form)
+def _span(style: Style, line_bars: int, meter: int) -> tuple[int, int]:
+    """The fewest and the most syllables of a line."""
+    if line_bars == 1 or (meter == 3 and style.tempo_class == "fast"):
+        return 5, 7
+    return (5, 8) if style.tempo_class == "fast" or meter == 3 else (6, 9)
 
 
 def _write(poet: Poet, form: list[str], span: tuple[int, int]) -> list[list[str]]:
@@ -132,7 +89,7 @@ def _write(poet: Poet, form: list[str], span: tuple[int, int]) -> list[list[str]
     chorus: list[str] = []
     texts: list[list[str]] = []
     for item in form:
-        count = int(item[1]) if item[0] in "VCB" else 0
+        count = lines_of(item)
         if item[0] == "C":
             if len(chorus) < count:
                 chorus = chorus + poet.lines(count - len(chorus), *span)
@@ -143,35 +100,50 @@ def _write(poet: Poet, form: list[str], span: tuple[int, int]) -> list[list[str]
 
 
 def _bars(
-    rng: random.Random,
-    form: list[str],
-    line_bars: int,
-    progressions: dict[str, str],
-    scale: list[int],
-    genre: str,
+    rng: random.Random, form: list[str], line_bars: int, style: Style, tonic: int, mode: str
 ) -> tuple[list[Bar], list[int]]:
     """Every bar with its chord, a last tonic bar included, and each section's first bar."""
-    sevenths = rng.random() < GENRES[genre].sevenths
+    genre = GENRES[style.genre]
+    sevenths = rng.random() < max(genre.sevenths, MOODS[style.mood].sevenths)
+    longest: dict[str, int] = {}
+    for item in form:
+        longest[item[0]] = max(longest.get(item[0], 0), bars_of(item, line_bars))
+    pool = genre.progressions[mode]
+    rows = {kind: draw_progression(rng, pool, longest.get(kind, 4)) for kind in "VPCBIN"}
+    rows["O"] = rows["C"]
     bars: list[Bar] = []
     starts: list[int] = []
-    for item in form:
-        count = _section_bars(item, line_bars)
-        degrees = progressions[item[0]]
+    for number, item in enumerate(form):
+        tokens = rows[item[0]]
+        row = [tokens[index % len(tokens)] for index in range(bars_of(item, line_bars))]
         starts.append(len(bars))
-        if not bars and item[0] in "VCB":
-            tonic = _bar("I", scale, int(degrees[0]) - 1, sevenths, last=False)
-            bars += [tonic] * PICKUP_BARS
-        for index in range(count):
-            degree = int(degrees[index % 4]) - 1
-            bars.append(_bar(item[0], scale, degree, sevenths, last=index == count - 1))
-    bars.append(_bar("end", scale, 0, sevenths=False, last=False))
+        if not bars and item[0] in SUNG:
+            tonic_bar = chord_of(tokens[0], tonic, mode, sevenths)
+            bars += [Bar("I", tonic_bar, 0, 2, item[0])] * PICKUP_BARS
+        following = form[number + 1][0] if number + 1 < len(form) else "end"
+        bars += [
+            Bar(item[0], chord_of(token, tonic, mode, sevenths), place, len(row), following)
+            for place, token in enumerate(row)
+        ]
+    bars.append(Bar("end", chord_of("1", tonic, mode, sevenths=False), 0, 1, ""))
     return bars, starts
 
 
-def _bar(kind: str, scale: list[int], degree: int, sevenths: bool, last: bool) -> Bar:
-    classes = pitches_of(scale, degree, sevenths)
-    third = (classes[1] - classes[0]) % 12
-    name = NAMES[classes[0]] + ("m" if third == 3 else "")
-    if sevenths:
-        name += "maj7" if (classes[3] - classes[0]) % 12 == 11 else "7"
-    return Bar(kind, name, tuple(classes), last)
+def _sing(
+    singer: Singer,
+    form: list[str],
+    texts: list[list[str]],
+    starts: list[int],
+    bars: list[Bar],
+    line_bars: int,
+) -> list[SungWord]:
+    """The melody of every line, in order."""
+    words: list[SungWord] = []
+    for number, (item, lines, first) in enumerate(zip(form, texts, starts, strict=True)):
+        pickup = PICKUP_BARS if number == 0 else 0
+        for index, line in enumerate(lines):
+            at = first + pickup + index * line_bars
+            chords = [bar.chord.classes for bar in bars[at : at + line_bars]]
+            phrase = Phrase(item[0], index, len(lines), at * singer.groove.meter, chords)
+            words += singer.line(line, phrase)
+    return words

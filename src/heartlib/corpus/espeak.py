@@ -13,12 +13,12 @@ _RETRIEVAL, _PHONEME_EVENTS = 1, 1
 _RATE, _PITCH, _RANGE = 1, 3, 4
 _PHONEME_EVENT, _SAMPLE_LIMIT = 7, 1 << 20
 _CHARS_UTF8_PHONEMES = 0x101
-_VOWEL = re.compile(r"^[aAeEiIoOuUV03@]|^n-$")
-_PAUSES = {"_", "_:", "_::", "|", ";", ""}
+_UTF8, _SEPARATOR = 1, "\t"
+_VOWEL = re.compile(r"^[aAeEiIoOuUyV03@]|^n-$|^N\\$")
+_PAUSES = {"_", "_:", "_::", "_|", "|", ";", ""}
+_STRESS = "',%="
 
 WORDS_A_MINUTE = 120
-SPOKEN = {"a": "[[@]]", "the": "[[D@]]"}
-"""Words whose letter-name or emphatic form would be spoken when they stand alone."""
 
 
 class _Id(ctypes.Union):
@@ -44,7 +44,7 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 
 def is_vowel(symbol: str) -> bool:
-    """Whether an espeak mnemonic is a syllable's nucleus (a vowel or a syllabic consonant)."""
+    """Whether an espeak mnemonic takes a note: a vowel, a syllabic n, the moraic nasal of Japanese."""
     return bool(_VOWEL.match(symbol))
 
 
@@ -66,22 +66,34 @@ class Espeak:
         self._events: list[tuple[int, str]] = []
         self._callback = _CALLBACK(self._receive)
         self._library.espeak_SetSynthCallback(self._callback)
+        self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
 
     def say(self, word: str, voice: str) -> tuple[np.ndarray, list[tuple[str, float, float]]]:
         """Speaks a word in monotone: float64 [n] at `sample_rate`, and (phoneme, start, end) in s."""
-        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise HeartlibError(f"espeak-ng has no voice {voice!r}")
+        self._choose(voice)
         for parameter, value in ((_RATE, WORDS_A_MINUTE), (_RANGE, 0), (_PITCH, 50)):
             self._library.espeak_SetParameter(parameter, value, 0)
         self._chunks.clear()
         self._events.clear()
-        text = SPOKEN.get(word, word).encode() + b"\0"
+        text = word.encode() + b"\0"
         self._library.espeak_Synth(text, len(text), 0, 1, 0, _CHARS_UTF8_PHONEMES, None, None)
         self._library.espeak_Synchronize()
         if not self._chunks:
             raise HeartlibError(f"espeak-ng says nothing for {word!r}")
         wave = np.concatenate(self._chunks).astype(np.float64) / 32768.0
         return wave, self._phonemes(len(wave))
+
+    def spell(self, word: str, voice: str) -> list[tuple[str, bool]]:
+        """The phonemes of a word as written, with whether each is stressed; nothing is spoken."""
+        self._choose(voice)
+        text = ctypes.pointer(ctypes.c_char_p(word.encode()))
+        found = self._library.espeak_TextToPhonemes(text, _UTF8, ord(_SEPARATOR) << 8)
+        names = (found or b"").decode().split()
+        return [(name.strip(_STRESS), name[0] in "',") for name in names if name.strip(_STRESS)]
+
+    def _choose(self, voice: str) -> None:
+        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise HeartlibError(f"espeak-ng has no voice {voice!r}")
 
     def _phonemes(self, length: int) -> list[tuple[str, float, float]]:
         ends = [sample for sample, _ in self._events[1:]] + [length]

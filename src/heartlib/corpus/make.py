@@ -1,26 +1,34 @@
-"""A folder of songs, rendered in parallel, resumable: DIR/songs.jsonl, audio/ID.flac, truth/ID.json."""
+"""A folder of songs, rendered in parallel, resumable: DIR/songs.jsonl, audio/ID.flac, truth/ID.json.
+
+On request midi/ID.mid and stems/ID/PART.flac as well.
+"""
 
 import ctypes
 import json
 import multiprocessing
 import os
+import shutil
 import signal
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import soundfile
 from tqdm import tqdm
 
 from heartlib.corpus.card import write_card
 from heartlib.corpus.compose import compose
 from heartlib.corpus.instruments import find_font
-from heartlib.corpus.render import render, song_id
+from heartlib.corpus.midi import write_midi
+from heartlib.corpus.mix import Mix
+from heartlib.corpus.render import perform, song_id
 from heartlib.errors import HeartlibError, UsageError
 
 RATE = 48000
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # of glibc's mallopt
-_LINE = ("id", "seed", "tags", "lyrics", "duration", "tempo_class", "mode", "singer")
+_LINE = ("id", "seed", "tags", "lyrics", "language", "duration", "tempo_class", "mode", "singer")
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,16 @@ class Job:
     seed: int
     cast: str
     font: Path
+    midi: bool = False
+    stems: bool = False
+
+    def made(self) -> bool:
+        """Whether all that is asked for is there already."""
+        name = song_id(self.seed, self.cast)
+        paths = [_truth_path(self.out, name)]
+        paths += [_midi_path(self.out, name)] if self.midi else []
+        paths += [_stems_path(self.out, name)] if self.stems else []
+        return all(path.exists() for path in paths)
 
 
 def make(
@@ -42,10 +60,12 @@ def make(
     jobs: int = 2,
     cast: str = "main",
     font: str | Path | None = None,
+    midi: bool = False,
+    stems: bool = False,
 ) -> dict:
     """Renders seeds `seed`, `seed` + 1, … until there are `songs` of them or `hours` of music.
 
-    Songs whose truth exists are kept. Ctrl-C stops after the songs in work and leaves a folder
+    `midi` and `stems` keep the score and the parts of the mix beside it. Songs whose files exist are kept. Ctrl-C stops after the songs in work and leaves a folder
     that can be used and continued. Returns {"songs", "hours", "complete"}.
     UsageError for a bad amount, HeartlibError when a tool is missing.
     """
@@ -58,11 +78,12 @@ def make(
         (folder / part).mkdir(parents=True, exist_ok=True)
     found = find_font(font)
     seeds = _seeds(seed, songs, hours, cast)
-    todo = [s for s in seeds if not _truth_path(folder, song_id(s, cast)).is_file()]
+    every = [Job(folder, s, cast, found, midi, stems) for s in seeds]
+    todo = [job for job in every if not job.made()]
     complete = True
     with tqdm(total=len(seeds), initial=len(seeds) - len(todo), unit="song") as bar:
         try:
-            _render_all([Job(folder, s, cast, found) for s in todo], jobs, bar)
+            _render_all(todo, jobs, bar)
         except KeyboardInterrupt:
             complete = False
             bar.write("stopped; the same command continues from here")
@@ -135,18 +156,53 @@ def keep_memory() -> None:
 
 def render_job(job: Job) -> str:
     """Renders one song into its folder: sound first, truth last; returns its name."""
-    wave, truth = render(job.seed, job.cast, job.font)
-    name = truth["id"]
-    sound = job.out / "audio" / f"{name}.flac"
-    draft = sound.with_name(f".{name}.{os.getpid()}.flac")
+    performance = perform(job.seed, job.cast, job.font)
+    name = performance.truth["id"]
+    if job.midi:
+        _keep(_midi_path(job.out, name), lambda draft: write_midi(performance.score, draft))
+    if job.stems:
+        _keep_stems(_stems_path(job.out, name), performance.mix)
+    _keep(job.out / "audio" / f"{name}.flac", lambda draft: _flac(draft, performance.mix.song))
+    _replace(_truth_path(job.out, name), json.dumps(performance.truth))
+    return name
+
+
+def _keep_stems(folder: Path, mixed: Mix) -> None:
+    """A folder of stems appears when it is whole."""
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}")
+    draft.mkdir(parents=True, exist_ok=True)
     try:
-        soundfile.write(draft, wave.T, RATE, format="FLAC", subtype="PCM_16")
-        os.replace(draft, sound)
+        for part, wave in mixed.stems().items():
+            _flac(draft / f"{part}.flac", wave)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(draft, folder)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise HeartlibError(f"cannot write {folder}: {error}") from error
+
+
+def _keep(path: Path, write: Callable[[Path], None]) -> None:
+    """A file appears when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(draft)
+        os.replace(draft, path)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise HeartlibError(f"cannot write {sound}: {error}") from error
-    _replace(_truth_path(job.out, name), json.dumps(truth))
-    return name
+        raise HeartlibError(f"cannot write {path}: {error}") from error
+
+
+def _flac(path: Path, wave: np.ndarray) -> None:
+    soundfile.write(path, wave.T, RATE, format="FLAC", subtype="PCM_16")
+
+
+def _midi_path(folder: Path, name: str) -> Path:
+    return folder / "midi" / f"{name}.mid"
+
+
+def _stems_path(folder: Path, name: str) -> Path:
+    return folder / "stems" / name
 
 
 def _truth_path(folder: Path, name: str) -> Path:

@@ -1,15 +1,25 @@
 """Stems become a stereo song: levels by loudness, room, limiter. Waves are float [2, n] at 48 kHz."""
 
+import random
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from scipy.signal import butter, oaconvolve, sosfilt
 
+from heartlib.corpus.moods import MOODS
+from heartlib.corpus.orchestra import INSTRUMENTS
+from heartlib.corpus.score import Score
+
 RATE = 48000
 TARGET = -16.0
 CEILING = 0.95
-LEVELS = {"main": 0.0, "bass": -4.0, "drums": -4.5}
-VOICE_OVER_BAND = 3.0
+LEVELS = {"main": 0.0, "backing": -9.0, "bass": -4.0, "drums": -4.5}
+"""LU of the stems against each other: the main instrument stands in front."""
+SECOND = {"unison": -7.0, "third": -5.0}
+"""dB of the chorus's second take against the voice."""
+RIDE = {"Verse": -1.5, "Prechorus": -0.5, "Chorus": 1.0, "Bridge": -1.0}
+"""dB of the voice by section, so that it stays as far above the band."""
 
 # ITU-R BS.1770-4, the two K-weighting stages at 48 kHz
 _K_WEIGHTING = np.array(
@@ -42,22 +52,85 @@ def loudness(wave: np.ndarray) -> float:
     return float(-0.691 + 10 * np.log10(blocks[level > max(gate, -70)].mean()))
 
 
-def mix(voice: np.ndarray | None, stems: dict[str, np.ndarray]) -> np.ndarray:
-    """The song, float32 [2, n]: the mono voice [n] in front of the stems, at -16 LUFS, peak 0.95."""
-    band = np.zeros_like(next(iter(stems.values())))
+@dataclass(frozen=True)
+class Desk:
+    """How a song is mixed: LU by stem, pan by stem (-1 left to 1 right), LU of the voice over the
+    band, (second, dB) points that its fader moves through, share of the room."""
+
+    levels: dict[str, float]
+    pans: dict[str, float]
+    voice: float
+    ride: tuple[tuple[float, float], ...]
+    room: float
+
+
+@dataclass(frozen=True)
+class Mix:
+    """The song, float32 [2, n], and what it was made of: dry parts [2, n] at their levels, the
+    room's share of each, and the gain that all had in the end."""
+
+    song: np.ndarray
+    parts: dict[str, np.ndarray]
+    room: dict[str, float]
+    gain: float
+
+    def stems(self) -> dict[str, np.ndarray]:
+        """Every part with its room; they sum to the song as it was before the limiter."""
+        wet = {
+            name: part + _room(part.mean(axis=0)) * np.float32(self.room[name])
+            for name, part in self.parts.items()
+        }
+        return {name: _fade(part * np.float32(self.gain)) for name, part in wet.items()}
+
+
+def desk(score: Score) -> Desk:
+    """A song's own balance: what its mood asks for, and small differences from song to song."""
+    rng = random.Random(f"heartlib desk {score.seed}")
+    mood = MOODS[score.style.mood]
+    side = rng.choice((-1, 1))
+    pans = {"main": side * rng.uniform(0.0, 0.2), "backing": -side * rng.uniform(0.2, 0.5)}
+    pans["second"] = side * rng.uniform(0.4, 0.7)
+    levels = {**LEVELS, "drums": LEVELS["drums"] + mood.drums}
+    levels["main"] += INSTRUMENTS[score.style.instrument].lift
+    levels["second"] = SECOND.get(score.style.doubling, 0.0)
+    ride = tuple(
+        (at, RIDE.get(part.name, 0.0) * mood.contrast)
+        for part in score.sections
+        for at in (part.start + 0.1, part.end - 0.1)
+    )
+    return Desk(levels, pans, rng.uniform(1.5, 3.5), ride, mood.room * rng.uniform(0.8, 1.25))
+
+
+def mix(
+    voice: np.ndarray | None, second: np.ndarray | None, stems: dict[str, np.ndarray], how: Desk
+) -> Mix:
+    """The mono voice [n] and its second take in front of the stems [2, n], at -16 LUFS, peak 0.95."""
+    parts: dict[str, np.ndarray] = {}
     for name, stem in stems.items():
         level = loudness(stem)
         if level > -70:
-            band += stem * np.float32(10 ** ((LEVELS[name] - 20 - level) / 20))
-    room = _room(band.mean(axis=0)) * np.float32(0.10)
-    song = band + room
+            gain = np.float32(10 ** ((how.levels[name] - 20 - level) / 20))
+            parts[name] = stem * (gain * _sides(how.pans.get(name, 0.0)))
+    band = sum(parts.values(), np.zeros_like(next(iter(stems.values()))))
+    song = band + _room(band.mean(axis=0)) * np.float32(how.room)
+    room = dict.fromkeys(parts, how.room)
     if voice is not None:
-        sung = np.stack([voice, voice]).astype(np.float32)
-        lift = loudness(band) + VOICE_OVER_BAND - loudness(sung)
-        sung *= np.float32(10 ** (lift / 20))
-        song = song + sung + _room(sung[0]) * np.float32(0.16)
-    song = song * np.float32(10 ** ((TARGET - loudness(song)) / 20))
-    return limit(_fade(song)).astype(np.float32)
+        fader = _fader(how.ride, len(voice))
+        sung = np.stack([voice * fader] * 2).astype(np.float32)
+        lift = np.float32(10 ** ((loudness(band) + how.voice - loudness(sung)) / 20))
+        sung *= lift
+        vocals = {"voice": sung}
+        if second is not None:
+            lift *= np.float32(10 ** (how.levels["second"] / 20))
+            mono = (second * fader).astype(np.float32)
+            vocals["second"] = mono * (lift * _sides(how.pans["second"]))
+        for name, part in vocals.items():
+            parts[name], room[name] = part, how.room + 0.06
+            song = song + part
+        together = sum(part.mean(axis=0) for part in vocals.values())
+        song = song + _room(np.asarray(together)) * np.float32(how.room + 0.06)
+    gain = 10 ** ((TARGET - loudness(song)) / 20)
+    return Mix(limit(_fade(song * np.float32(gain))).astype(np.float32), parts, room, gain)
 
 
 def limit(wave: np.ndarray, knee: float = 0.7) -> np.ndarray:
@@ -66,6 +139,18 @@ def limit(wave: np.ndarray, knee: float = 0.7) -> np.ndarray:
     room = CEILING - knee
     bent = knee + room * np.tanh((size - knee) / room)
     return np.where(size > knee, np.sign(wave) * bent, wave)
+
+
+def _fader(ride: tuple[tuple[float, float], ...], count: int) -> np.ndarray:
+    """Gains [n] of a row of (second, dB) points."""
+    times, levels = zip(*ride, strict=True)
+    return 10 ** (np.interp(np.arange(count) / RATE, times, levels) / 20)
+
+
+def _sides(pan: float) -> np.ndarray:
+    """Gains of left and right [2, 1] for a pan, of the same power together."""
+    angle = (pan + 1) * np.pi / 4
+    return np.array([[np.cos(angle)], [np.sin(angle)]], np.float32) * np.float32(np.sqrt(2))
 
 
 def _room(mono: np.ndarray) -> np.ndarray:

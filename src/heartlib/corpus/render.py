@@ -1,16 +1,18 @@
 """A score becomes sound and truth."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from heartlib.corpus.compose import compose
+from heartlib.corpus.doubling import doubled_spans, second_words, sing_second, take_of
 from heartlib.corpus.instruments import band, find_font
-from heartlib.corpus.mix import mix
+from heartlib.corpus.midi import programs_of
+from heartlib.corpus.mix import Mix, desk, mix
 from heartlib.corpus.score import PARTS, Score
 from heartlib.corpus.singing import Vocal, sing
-from heartlib.corpus.styles import GENRES
 from heartlib.corpus.voice_bank import VoiceBank
 from heartlib.corpus.voices import VOICES
 
@@ -28,6 +30,15 @@ def song_id(seed: int, cast: str = "main") -> str:
     return f"{cast}-{seed:07d}"
 
 
+@dataclass(frozen=True)
+class Performance:
+    """A song as it was played: its score, mix and truth."""
+
+    score: Score
+    mix: Mix
+    truth: dict
+
+
 def render(
     seed: int, cast: str = "main", font: str | Path | None = None, voices: Path | None = None
 ) -> tuple[np.ndarray, dict]:
@@ -36,10 +47,19 @@ def render(
     The same seed gives the same samples on one machine. HeartlibError when espeak-ng, pyworld,
     FluidSynth or the sound font is missing.
     """
+    performance = perform(seed, cast, font, voices)
+    return performance.mix.song, performance.truth
+
+
+def perform(
+    seed: int, cast: str = "main", font: str | Path | None = None, voices: Path | None = None
+) -> Performance:
+    """As `render`, with the score and the parts of the mix."""
     score = compose(seed, cast)
     voice, stems = render_stems(score, font, voices)
-    wave = mix(voice.wave if voice else None, stems)
-    return wave, truth_of(score, song_id(seed, cast), voice)
+    second = sing_second(score, _bank(score.style.voice, voices)) if voice else None
+    mixed = mix(voice.wave if voice else None, second, stems, desk(score))
+    return Performance(score, mixed, truth_of(score, song_id(seed, cast), voice))
 
 
 def render_stems(
@@ -47,17 +67,12 @@ def render_stems(
 ) -> tuple[Vocal | None, dict[str, np.ndarray]]:
     """The dry voice (None without a singer) and the instruments' stems [2, n] by part."""
     players = band(find_font(font))
-    genre = GENRES[score.style.genre]
-    programs = {"main": score.style.program, "bass": genre.bass_program, "drums": genre.kit}
-    stems = {
-        part: players.play(
-            [hit for hit in score.hits if hit.part == part],
-            programs[part],
-            score.duration,
-            part == "drums",
-        )
-        for part in PARTS
-    }
+    programs = programs_of(score)
+    stems: dict[str, np.ndarray] = {}
+    for part in PARTS:
+        hits = [hit for hit in score.hits if hit.part == part]
+        if hits:
+            stems[part] = players.play(hits, programs[part], score.duration, part == "drums")
     return (sing(score, _bank(score.style.voice, voices)) if score.words else None), stems
 
 
@@ -75,15 +90,19 @@ def truth_of(score: Score, name: str, voice: Vocal | None) -> dict:
     def second(value: float) -> float:
         return round(value, 4)
 
-    drums = ["drums"] if any(hit.part == "drums" for hit in score.hits) else []
+    playing = {hit.part for hit in score.hits}
+    names = {"main": style.instrument, "backing": style.backing, "bass": "bass", "drums": "drums"}
     notes = [note for word in score.words for note in word.notes]
     return {
         "id": name,
         "seed": score.seed,
         "tags": score.tags,
         "lyrics": score.lyrics,
+        "language": style.language,
         "tempo": round(score.tempo, 3),
         "tempo_class": style.tempo_class,
+        "meter": score.meter,
+        "swing": score.swing,
         "key": score.key,
         "mode": score.mode,
         "genre": style.genre,
@@ -91,8 +110,10 @@ def truth_of(score: Score, name: str, voice: Vocal | None) -> dict:
         "singer": style.singer,
         "timbre": style.timbre,
         "voice": style.voice,
-        "instruments": [style.instrument, "bass", *drums],
+        "doubled": _doubled(score),
+        "instruments": [names[part] for part in PARTS if part in playing],
         "main_instrument": style.instrument,
+        "programs": {part: p for part, p in programs_of(score).items() if part in playing},
         "duration": second(score.duration),
         "sections": [
             {"name": part.name, "start": second(part.start), "end": second(part.end)}
@@ -109,4 +130,20 @@ def truth_of(score: Score, name: str, voice: Vocal | None) -> dict:
         "notes": [[note.midi, second(note.start), second(note.end)] for note in notes],
         "chords": [[chord, second(start), second(end)] for chord, start, end in score.chords],
         "beats": [second(beat) for beat in score.beats],
+    }
+
+
+def _doubled(score: Score) -> dict | None:
+    """What the second take of the choruses sings, how it differs, where, and its notes."""
+    spans = doubled_spans(score)
+    if not spans:
+        return None
+    take = take_of(score)
+    notes = [note for word in second_words(score) for note in word.notes]
+    return {
+        "kind": score.style.doubling,
+        "cents": round(100 * take.detune, 1),
+        "late": round(take.late, 4),
+        "spans": [[round(start, 4), round(end, 4)] for start, end in spans],
+        "notes": [[note.midi, round(note.start, 4), round(note.end, 4)] for note in notes],
     }

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-PARTS = ("main", "bass", "drums")
+PARTS = ("main", "backing", "bass", "drums")
 
 
 @dataclass(frozen=True)
@@ -45,27 +45,39 @@ class Hit:
 
 @dataclass(frozen=True)
 class Style:
-    """What the tags say, whether or not a tag says it. `singer` is female, male or none."""
+    """What the tags say, whether or not a tag says it.
+
+    `singer` is female, male or none; `backing` the instrument that gives a one-voiced main
+    instrument its chords, or none; `doubling` what a second take of the chorus sings: none,
+    unison or third; `language` that of the words.
+    """
 
     genre: str
     mood: str
     instrument: str
     program: int
+    backing: str
+    backing_program: int
     singer: str
     timbre: str
     voice: str
     tempo_class: str
+    doubling: str = "none"
+    language: str = "en"
 
 
 @dataclass(frozen=True)
 class Score:
-    """Everything that is to be heard. `beat` is the beat's length in seconds."""
+    """Everything that is to be heard. `beat` is the beat's length in seconds, `meter` the beats of
+    a bar; the off-beat notes of a beat come `swing` beats late, 0 when straight."""
 
     seed: int
     style: Style
     tags: str
     lyrics: str
     beat: float
+    meter: int
+    swing: float
     key: str
     mode: str
     duration: float

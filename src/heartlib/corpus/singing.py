@@ -40,15 +40,15 @@ class Vocal:
     words: tuple[tuple[str, float, float], ...]
 
 
-def sing(score: Score, bank: VoiceBank) -> Vocal:
-    """The vocal stem of a score with words."""
+def sing(score: Score, bank: VoiceBank, detune: float = 0.0) -> Vocal:
+    """The vocal stem of a score with words, `detune` semitones sharp."""
     spoken = [bank.word(word.text) for word in score.words]
     sounds = place(score, spoken)
     frames = round(score.duration / HOP)
     notes = [note for word in score.words for note in word.notes]
     rng = np.random.default_rng(score.seed & 0xFFFFFFFF)
     envelope, aperiodicity, voiced = _frames(sounds, spoken, frames)
-    f0 = np.where(voiced, pitch_curve(notes, frames, rng), 0.0)
+    f0 = np.where(voiced, pitch_curve(notes, frames, rng) * 2 ** (detune / 12), 0.0)
     envelope *= (_evenness(sounds, envelope, f0) * _edges(envelope[:, 0] > SILENCE))[:, None]
     timbre = TIMBRES[score.style.timbre]
     envelope, aperiodicity = _colour(envelope, aperiodicity, bank.voice.shift, timbre)

@@ -1,11 +1,13 @@
-"""Genres, instruments, voices and the chances of each tag.
+"""What a song is: genre, mood, instrument, singer, tempo; and the tags that tell it.
 
 Tempi sit on the codec's grid: a beat is 5 to 10 frames of 80 ms.
 """
 
 import random
-from dataclasses import dataclass
 
+from heartlib.corpus.genres import GENRES
+from heartlib.corpus.moods import MOODS
+from heartlib.corpus.orchestra import BACKINGS, INSTRUMENTS
 from heartlib.corpus.score import Style
 from heartlib.corpus.voices import CASTS, TIMBRES
 from heartlib.errors import UsageError
@@ -20,147 +22,52 @@ TAG_CHANCE = {
     "instrument": 0.85,
     "tempo": 0.85,
 }
-
-
-@dataclass(frozen=True)
-class Genre:
-    """How the rhythm section plays. Drum rows are sixteenths of a bar; `kit` is a GM drum program."""
-
-    bass_program: int
-    bass: tuple[str, ...]
-    kit: int
-    drums: tuple[dict[int, str], ...]
-    drum_chance: float
-    sevenths: float = 0.0
-
-
-KICK, STICK, SNARE, CLOSED, OPEN, RIDE, CRASH, SHAKER, CLAP = 36, 37, 38, 42, 46, 51, 49, 70, 39
-
-GENRES: dict[str, Genre] = {
-    "pop": Genre(
-        33,
-        ("eighths", "fifths", "root"),
-        0,
-        (
-            {KICK: "x.......x.x.....", SNARE: "....x.......x...", CLOSED: "x.x.x.x.x.x.x.x."},
-            {KICK: "x.....x.x.......", SNARE: "....x.......x...", CLOSED: "x.x.x.x.x.x.x.x."},
-            {KICK: "x..x....x.......", CLAP: "....x.......x...", CLOSED: "..x...x...x...x."},
-        ),
-        0.95,
-    ),
-    "rock": Genre(
-        34,
-        ("eighths",),
-        16,
-        (
-            {KICK: "x.....x.x.x.....", SNARE: "....x.......x...", CLOSED: "x.x.x.x.x.x.x.x."},
-            {KICK: "x.x.....x.x.....", SNARE: "....x.......x...", OPEN: "x...x...x...x..."},
-        ),
-        1.0,
-    ),
-    "folk": Genre(
-        32,
-        ("fifths", "root"),
-        40,
-        (
-            {KICK: "x.......x.......", SHAKER: "x.x.x.x.x.x.x.x."},
-            {KICK: "x.......x.......", STICK: "....x.......x...", SHAKER: "..x...x...x...x."},
-        ),
-        0.5,
-    ),
-    "electronic": Genre(
-        38,
-        ("offbeat", "eighths"),
-        25,
-        (
-            {KICK: "x...x...x...x...", CLAP: "....x.......x...", OPEN: "..x...x...x...x."},
-            {KICK: "x...x...x...x...", SNARE: "....x.......x...", CLOSED: "x.x.x.x.x.x.x.x."},
-        ),
-        1.0,
-    ),
-    "ballad": Genre(
-        33,
-        ("root",),
-        40,
-        (
-            {KICK: "x.......x.......", STICK: "....x.......x...", CLOSED: "x...x...x...x..."},
-            {KICK: "x.......x.......", STICK: "........x......."},
-        ),
-        0.5,
-    ),
-    "jazz": Genre(
-        32,
-        ("walk",),
-        32,
-        (
-            {KICK: "x.......x.......", RIDE: "x...x.x.x...x.x.", CLOSED: "....x.......x..."},
-            {RIDE: "x...x.x.x...x.x.", STICK: "............x...", CLOSED: "....x.......x..."},
-        ),
-        0.95,
-        sevenths=0.9,
-    ),
-    "latin": Genre(
-        32,
-        ("bossa", "fifths"),
-        0,
-        (
-            {KICK: "x.....x.x.....x.", STICK: "x.....x.....x...", SHAKER: "xxxxxxxxxxxxxxxx"},
-            {KICK: "x.....x.x.....x.", STICK: "...x..x...x..x..", SHAKER: "x.x.x.x.x.x.x.x."},
-        ),
-        0.95,
-        sevenths=0.4,
-    ),
-}
-
-PROGRAMS: dict[str, tuple[int, ...]] = {
-    "piano": (0, 1, 4),
-    "guitar": (24, 25),
-    "strings": (48, 49),
-    "organ": (16, 19),
-    "synth": (81, 88, 90),
-}
-PATTERNS: dict[str, tuple[str, ...]] = {
-    "piano": ("block", "arpeggio", "comp", "alberti"),
-    "guitar": ("strum", "arpeggio", "strum"),
-    "strings": ("pad", "pulse"),
-    "organ": ("pad", "comp", "block"),
-    "synth": ("arpeggio", "pulse", "offbeat"),
-}
-
-_MOODS = {"fast": ("happy", "energetic", "energetic", "sad"), "medium": ("happy", "calm", "sad")}
-_MOODS["slow"] = ("calm", "sad", "happy")
-_TEMPI = {"ballad": ("slow", "slow", "medium"), "electronic": ("fast", "fast", "medium", "slow")}
-_TEMPI_ANY = ("fast", "fast", "medium", "medium", "slow")
+EVENED = {"fast": 2.0, "medium": 1.0, "slow": 3.0}
+"""Weights of the tempo classes that genre and mood leave open: most leave medium."""
+PLAYED = 0.15
+"""The share of songs without a singer."""
+SUITED = 0.45
+"""How often the instrument is one that the genre prefers; else it is any."""
+DOUBLED = (("unison", 0.14), ("third", 0.12))
+"""How often a second take sings along with the chorus, and what."""
 
 
 def draw_style(rng: random.Random, cast: str) -> Style:
-    """One style; 15 % are instrumental. UsageError for a cast that does not exist."""
+    """One style. UsageError for a cast that does not exist."""
     if cast not in CASTS:
         raise UsageError(f"unknown cast {cast!r}; there are: {', '.join(CASTS)}")
-    genre = rng.choice(tuple(GENRES))
-    tempo_class = rng.choice(_TEMPI.get(genre, _TEMPI_ANY))
-    instrument = rng.choice(tuple(PROGRAMS))
-    singer, timbre, voice = "none", "none", "none"
-    if rng.random() >= 0.15:
+    name = rng.choice(tuple(GENRES))
+    genre = GENRES[name]
+    mood = rng.choice([m for m in MOODS if set(MOODS[m].tempi) & set(genre.tempi)])
+    tempi = [tempo for tempo in genre.tempi if tempo in MOODS[mood].tempi]
+    tempo_class = rng.choices(tempi, [EVENED[tempo] for tempo in tempi])[0]
+    suited = rng.random() < SUITED
+    instrument = rng.choice(genre.suits if suited else tuple(INSTRUMENTS))
+    backing = "none" if INSTRUMENTS[instrument].chordal else genre.backing
+    singer, timbre, voice, doubling = "none", "none", "none", "none"
+    if rng.random() >= PLAYED:
         singer = rng.choice(("female", "male"))
         timbre = rng.choice(tuple(TIMBRES))
         voice = rng.choice(CASTS[cast][singer])
+        doubling = _draw_doubling(rng)
     return Style(
-        genre=genre,
-        mood=rng.choice(_MOODS[tempo_class]),
+        genre=name,
+        mood=mood,
         instrument=instrument,
-        program=rng.choice(PROGRAMS[instrument]),
+        program=rng.choice(INSTRUMENTS[instrument].programs),
+        backing=backing,
+        backing_program=BACKINGS[backing][0] if backing != "none" else 0,
         singer=singer,
         timbre=timbre,
         voice=voice,
         tempo_class=tempo_class,
+        doubling=doubling,
     )
 
 
 def draw_mode(rng: random.Random, mood: str) -> str:
     """`major` or `minor`: what the mood asks for, with few exceptions."""
-    minor = {"sad": 1.0, "calm": 0.25, "energetic": 0.1, "happy": 0.0}[mood]
-    return "minor" if rng.random() < minor else "major"
+    return "minor" if rng.random() < MOODS[mood].minor else "major"
 
 
 def draw_tags(rng: random.Random, style: Style) -> str:
@@ -184,8 +91,8 @@ def tags_by_category() -> dict[str, list[str]]:
         "genre": sorted(GENRES),
         "timbre": sorted(TIMBRES),
         "singer": ["female", "male", "instrumental"],
-        "mood": sorted({mood for row in _MOODS.values() for mood in row}),
-        "instrument": sorted(PROGRAMS),
+        "mood": sorted(MOODS),
+        "instrument": sorted(INSTRUMENTS),
         "tempo": ["fast", "medium", "slow"],
     }
 
@@ -193,3 +100,12 @@ def tags_by_category() -> dict[str, list[str]]:
 def tag_vocabulary() -> frozenset[str]:
     """Every tag that a song can carry."""
     return frozenset(tag for tags in tags_by_category().values() for tag in tags)
+
+
+def _draw_doubling(rng: random.Random) -> str:
+    at = rng.random()
+    for name, share in DOUBLED:
+        if at < share:
+            return name
+        at -= share
+    return "none"

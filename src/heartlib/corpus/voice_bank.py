@@ -1,4 +1,4 @@
-"""Spoken words taken apart by the WORLD vocoder, kept on disk by voice and word.
+"""Spoken words taken apart by the WORLD vocoder, kept on disk by voice, language and word.
 
 Source: Morise et al., WORLD (2016), through `pyworld`. F frames of 5 ms at 24 kHz.
 """
@@ -8,12 +8,14 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import quote
 
 import numpy as np
 import soxr
 
 from heartlib.corpus.espeak import engine, is_vowel
-from heartlib.corpus.voices import Voice
+from heartlib.corpus.lexicon import spoken_form
+from heartlib.corpus.voices import Voice, espeak_voice
 from heartlib.errors import HeartlibError
 
 RATE = 24000
@@ -23,7 +25,17 @@ ENVELOPE = 60
 LEVEL = -20.0
 """Power of the loudest vowel of every word, in dB: the envelope summed over its bins."""
 
-_UNVOICED = {"p", "t", "k", "f", "T", "s", "S", "tS", "h", "?", "x", "C"}
+_UNVOICED = {
+    name
+    for names in (
+        "p t k f T s S tS h ? x C",  # English, Spanish
+        "S; X kh ph s. tS; tS;h th ts ts. ts.h tsh",  # Mandarin
+        "p\\ s\\ t_s t_s\\",  # Japanese
+        "d- k- p- q q- s- t- tS;-",  # Korean
+    )
+    for name in names.split()
+}
+"""Phonemes that may be without voice: the spoken pitch decides."""
 
 
 def world() -> ModuleType:
@@ -51,20 +63,22 @@ class Spoken:
 
 
 class VoiceBank:
-    """The words of one voice: read from `folder` where they are kept, else spoken and analysed."""
+    """The words of one voice in one language: read from `folder`, else spoken and analysed."""
 
-    def __init__(self, voice: Voice, folder: Path) -> None:
+    def __init__(self, voice: Voice, folder: Path, language: str = "en") -> None:
         self.voice = voice
-        self.folder = folder / voice.name
+        self.language = language
+        self.folder = folder / voice.name / language
         self.words: dict[str, Spoken] = {}
 
     def word(self, text: str) -> Spoken:
         """A word's analysis; takes about 50 ms the first time ever."""
         if text not in self.words:
-            path = self.folder / f"{text}.npz"
+            path = self.folder / f"{quote(text, safe='')}.npz"
             if not path.is_file():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                _keep(path, analyse(text, self.voice.espeak))
+                voice = espeak_voice(self.voice, self.language)
+                _keep(path, analyse(spoken_form(text, self.language), voice))
             self.words[text] = _fetch(path)
         return self.words[text]
 

@@ -1,151 +1,151 @@
-"""Lines of lyrics from a small grammar: singable, clean, rhymed in couplets.
+"""Lines of lyrics from a grammar: singable, clean, rhymed.
 
-Source: our own; the vocabulary is `lexicon.py`.
+Source: our own; words and line templates are the data of `lexicon`.
 """
 
 import random
-from dataclasses import dataclass
-from functools import cache
+from itertools import accumulate, pairwise
 
-from heartlib.corpus import lexicon
+from heartlib.corpus.grammar import grammar
+from heartlib.corpus.lexicon import Word, held_out, vocabulary
 
-TEMPLATES = (
-    "I will {verb} the {adj} {noun}",
-    "we are {doing} in the {noun}",
-    "the {noun} is {adj} and the {noun} is {adj}",
-    "{act} with me {adverb}",
-    "{plural} {act} in the {adj} {noun}",
-    "you are my {adj} {noun}",
-    "{exclaim} I can {verb} your {noun}",
-    "let the {noun} {act} {adverb}",
-    "under the {noun} we {act}",
-    "all the {plural} {act} {adverb}",
-    "here in the {noun} I {act}",
-    "take my {noun} and {act}",
-    "I hear the {noun} {doing}",
-    "never {verb} the {noun}",
-    "{verb} me and {act} {adverb}",
-    "we {act} and we {act} {adverb}",
-    "every {noun} will {act}",
-    "my {noun} is {doing} {how}",
-    "where the {adj} {plural} {act}",
-    "and the {noun} is {adj}",
-    "like a {noun} in the {noun}",
-    "{adverb} I {verb} the {plural}",
-    "{number} {plural} in the {noun}",
-    "over the {noun} and the {noun}",
-    "you {verb} me like a {noun}",
-    "can you {verb} the {noun} {adverb}",
-    "{doing} down the {adj} {noun}",
-    "they {how} {verb} my {noun}",
-    "so many {adj} {plural}",
-    "through the {noun} to the {noun}",
-    "{exclaim} the {noun} is {adj}",
-    "I {verb} your {noun} {adverb}",
-    "until the {noun} is {adj}",
-    "there was a {noun} by the {noun}",
-    "she is {doing} for {plural}",
-    "he could {verb} a {adj} {noun}",
-    "when you {act} I {act}",
-    "{adj} {noun} {adj} {noun}",
-    "your {noun} must {act} {adverb}",
-    "some {plural} are {adj} and {adj}",
-    "{verb} the {noun} before we {act}",
-    "who will {verb} the {plural}",
-    "not too {adj} not too {adj}",
-    "we had {number} {adj} {plural}",
-)
-"""Lines; a name in braces is a part of speech, `adj` follows the mood."""
+__all__ = ["Poet", "Word", "held_out", "line_syllables", "vocabulary", "written"]
+
+SCHEMES = ("AABB", "AABB", "ABAB", "ABCB")
+"""How four lines rhyme; two lines are a couplet."""
+TRIES = 200
+CHOICE = 4
+"""Templates that a line is chosen from, for words that have their turn."""
+TURN = 10
+"""Words that have their turn in a song: the next song has the next ones."""
+EAGER = 0.9
+"""How often a slot takes a word that has its turn, where one fits."""
 
 
-@dataclass(frozen=True)
-class Word:
-    """One lexicon entry: its text, how many notes it takes, its rhyme class (`-` for none)."""
-
-    text: str
-    syllables: int
-    rhyme: str
-
-
-@cache
-def parts() -> dict[str, tuple[Word, ...]]:
-    """The lexicon by part of speech (lower case)."""
-    names = [name for name in dir(lexicon) if name.isupper()]
-    return {name.lower(): _parse(getattr(lexicon, name)) for name in names}
-
-
-@cache
-def vocabulary() -> dict[str, Word]:
-    """Every singable word by its text."""
-    return {word.text: word for words in parts().values() for word in words}
-
-
-def line_syllables(line: str) -> int:
+def line_syllables(line: str, language: str = "en") -> int:
     """Notes that a line takes. KeyError names a word outside the vocabulary."""
-    return sum(vocabulary()[word].syllables for word in line.split())
+    return sum(vocabulary(language)[word].syllables for word in line.split())
+
+
+def written(line: str, language: str = "en") -> str:
+    """A line as people write it: Mandarin without spaces, particles joined to the word before."""
+    words = line.split()
+    if language == "zh":
+        return "".join(words)
+    joined = [i > 0 and "particle" in vocabulary(language)[w].parts for i, w in enumerate(words)]
+    return "".join(word if i == 0 or joined[i] else f" {word}" for i, word in enumerate(words))
 
 
 class Poet:
-    """Writes the lines of one song; no line is written twice."""
+    """Writes the lines of one song; no line is written twice.
 
-    def __init__(self, rng: random.Random, mood: str) -> None:
+    With `unseen`, words held out of the corpus (`held_out`) come wherever a part of speech has
+    some; without, they never do. `turn`, a song's number in its corpus, lets every word have its
+    turn in some song. Lines have spaces between words in every language.
+    """
+
+    def __init__(
+        self,
+        rng: random.Random,
+        mood: str,
+        language: str = "en",
+        unseen: bool = False,
+        turn: int | None = None,
+    ) -> None:
         self.rng = rng
-        bank = parts()
-        tint = bank["sad"] if mood == "sad" else bank["happy"]
-        self.slots = {**bank, "adj": bank["plain"] + tint * 2}
-        self.seen: set[str] = set()
-
-    def couplet(self, shortest: int, longest: int) -> list[str]:
-        """Two rhyming lines of `shortest` to `longest` syllables each."""
-        for _ in range(200):
-            first = self._line(shortest, longest, rhyme=None)
-            last = vocabulary()[first.split()[-1]]
-            if last.rhyme == "-":
-                continue
-            second = self._line(shortest, longest, rhyme=last)
-            if second:
-                self.seen.update((first, second))
-                return [first, second]
-        raise AssertionError("the lexicon has no rhymes left")
+        self.grammar = grammar(language, mood, unseen)
+        self.totals = list(accumulate(self.grammar.chances))
+        self.written: set[str] = set()
+        self.due: dict[str, list[Word]] = {}
+        order = self.grammar.order
+        for number in range(0 if turn is None else TURN):
+            text = order[((turn or 0) * TURN + number) % len(order)]
+            for slot in self.grammar.homes.get(text, ()):
+                self.due.setdefault(slot, []).append(self.grammar.words[text])
 
     def lines(self, count: int, shortest: int, longest: int) -> list[str]:
-        """`count` lines (even) in couplets."""
-        return [line for _ in range(count // 2) for line in self.couplet(shortest, longest)]
+        """`count` lines of `shortest` to `longest` syllables each: stanzas of four, a couplet last.
 
-    def _line(self, shortest: int, longest: int, rhyme: Word | None) -> str:
-        for _ in range(400):
-            template = self.rng.choice(TEMPLATES).split()
-            if rhyme is None:
-                words = [self._word(item) for item in template]
+        ValueError for an odd count, AssertionError where no words fit.
+        """
+        if count % 2:
+            raise ValueError(f"{count} lines do not rhyme in pairs: give an even count")
+        lines: list[str] = []
+        while len(lines) < count:
+            scheme = self.rng.choice(SCHEMES) if count - len(lines) >= 4 else "AA"
+            lines += self._stanza(scheme, shortest, longest)
+        return lines
+
+    def _stanza(self, scheme: str, shortest: int, longest: int) -> list[str]:
+        """Lines whose ends rhyme where the scheme has the same letter, and only there."""
+        for _ in range(TRIES):
+            due = dict(self.due)
+            ends: dict[str, Word] = {}
+            lines: list[str] = []
+            for letter in scheme:
+                words = self._line(shortest, longest, ends.get(letter))
+                last = words[-1] if words else None
+                line = " ".join(word.text for word in words)
+                others = {end.rhyme for key, end in ends.items() if key != letter}
+                if last is None or line in self.written | set(lines) or last.rhyme in others:
+                    break
+                ends.setdefault(letter, last)
+                lines.append(line)
+                self._strike({word.text for word in words})
             else:
-                ends = [
-                    word.text
-                    for word in self.slots.get(template[-1].strip("{}"), ())
-                    if word.rhyme == rhyme.rhyme and word.text != rhyme.text
-                ]
+                self.written.update(lines)
+                return lines
+            self.due = due
+        raise AssertionError("the lexicon has no rhymes left")
+
+    def _line(self, shortest: int, longest: int, rhyme: Word | None) -> list[Word]:
+        """A line that ends with a rhyme, on any word without one; empty when none was found."""
+        for _ in range(TRIES):
+            template = self._template()
+            words = [self._word(item) for item in template[:-1]]
+            if rhyme is None:
+                words.append(self._word(template[-1]))
+            else:
+                group = self.grammar.ends[template[-1]].get(rhyme.rhyme, ())
+                ends = [word for word in group if not _same(word.text, rhyme.text)]
                 if not ends:
                     continue
-                words = [self._word(item) for item in template[:-1]] + [self.rng.choice(ends)]
-            line = " ".join(_articles(words))
-            repeats = len(set(words)) < len(words) and "{adj} {noun} {adj}" in " ".join(template)
-            if (
-                shortest <= line_syllables(line) <= longest
-                and line not in self.seen
-                and not repeats
-            ):
-                return line
-        return ""
+                words.append(self.rng.choice(ends))
+            content = [w.text for w, i in zip(words, template, strict=True) if i[0] == "{"]
+            fits = shortest <= sum(word.syllables for word in words) <= longest
+            if fits and len(set(content)) == len(content):
+                return self._agree(words)
+        return []
 
-    def _word(self, item: str) -> str:
-        return self.rng.choice(self.slots[item[1:-1]]).text if item[0] == "{" else item
+    def _template(self) -> tuple[str, ...]:
+        """Of a few templates the one with most room for words that have their turn."""
+        few = self.rng.choices(self.grammar.templates, cum_weights=self.totals, k=CHOICE)
+        return max(few, key=lambda line: sum(bool(self.due.get(item)) for item in line))
+
+    def _word(self, item: str) -> Word:
+        if item[0] == "{":
+            due = self.due.get(item)
+            if due and self.rng.random() < EAGER:
+                return self.rng.choice(due)
+            bank, sums = self.grammar.slots[item]
+            return self.rng.choices(bank, cum_weights=sums)[0]
+        return self.grammar.words[item]
+
+    def _strike(self, used: set[str]) -> None:
+        """Words that were written have had their turn."""
+        for slot, due in self.due.items():
+            self.due[slot] = [word for word in due if word.text not in used]
+
+    def _agree(self, words: list[Word]) -> list[Word]:
+        """`a` before a vowel's sound becomes `an`."""
+        an = self.grammar.words.get("an")
+        agreed = [
+            an if an and word.text == "a" and after.opens else word
+            for word, after in pairwise(words)
+        ]
+        return [*agreed, words[-1]]
 
 
-def _articles(words: list[str]) -> list[str]:
-    """`a` before a vowel letter becomes `an`."""
-    pairs = zip(words, [*words[1:], ""], strict=True)
-    return ["an" if w == "a" and after[:1] in "aeio" else w for w, after in pairs]
-
-
-def _parse(block: str) -> tuple[Word, ...]:
-    rows = (entry.split(".") for entry in block.split())
-    return tuple(Word(text, int(count), rhyme) for text, count, rhyme in rows)
+def _same(word: str, other: str) -> bool:
+    """Whether a rhyme would only repeat a word, as `light` and `moonlight` do."""
+    return word.endswith(other) or other.endswith(word)

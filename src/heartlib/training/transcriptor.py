@@ -75,7 +75,7 @@ class TranscriptorRecipe:
     weight_decay: float = 0.05
     ema_decay: float = 0.998
     phoneme_weight: float = 1.0
-    most_tokens: int = 160
+    most_tokens: int = 192
     stretch: float = 0.12  # crops are played up to so much faster or slower
     shift: float = 0.1  # and their spectrum moved up or down
     tilt: float = 0.6  # log10 of power, at most, from the lowest band to the highest
@@ -238,14 +238,17 @@ def train(
     tokenizer = whisper_tokenizer(Tokenizer.from_file(str(tokenizer_file)))
     number: dict[str, int] = tokenizer.get_vocab()
     prefix = tuple(number[mark] for mark in (START, LANGUAGE, TASK, PLAIN))
-    ids = [(folder, *split(song_ids(folder), recipe.held_out)) for folder in data]
-    symbols = inventory([read_truth(folder, song) for folder, learn, _ in ids for song in learn])
+    ids = [(folder, split(song_ids(folder), recipe.held_out)) for folder in data]
+    symbols = inventory([read_truth(folder, song) for folder, (learn, _) in ids for song in learn])
     filters = mel_filters(device)
     songs, held = (
         Recordings.join(
-            [Recordings.load(row[0], row[part], symbols, tokenizer, filters) for row in ids]
+            [
+                Recordings.load(folder, parts[part], symbols, tokenizer, filters)
+                for folder, parts in ids
+            ]
         )
-        for part in (1, 2)
+        for part in (0, 1)
     )
     model = Listener(recipe, tokenizer, len(symbols)).to(device)
     ema = EMA(model, recipe.ema_decay).to(device)
