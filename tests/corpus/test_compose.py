@@ -1,6 +1,7 @@
 """Composing needs no tools; these are the properties that the renderer and the models rely on."""
 
 import random
+from collections import Counter
 from itertools import pairwise
 from statistics import mean
 
@@ -10,11 +11,12 @@ from heartlib.corpus.compose import compose
 from heartlib.corpus.genres import GENRES
 from heartlib.corpus.groove import Groove
 from heartlib.corpus.harmony import NAMES, SCALES
+from heartlib.corpus.lexicon import LANGUAGES
 from heartlib.corpus.melody import FEELS, contour, related, rhythm
 from heartlib.corpus.score import Score
 from heartlib.corpus.styles import BEAT_FRAMES, FRAME, tag_vocabulary
 from heartlib.corpus.voices import CASTS, VOICES
-from heartlib.corpus.words import Poet, line_syllables, vocabulary
+from heartlib.corpus.words import Poet, held_out, line_syllables, vocabulary, written
 from heartlib.errors import UsageError
 
 MARKERS = {"Intro", "Verse", "Prechorus", "Chorus", "Bridge", "Outro", "Instrumental"}
@@ -35,14 +37,40 @@ def test_one_note_a_syllable(scores: list[Score]) -> None:
         lines = [line for section in score.sections for line in section.lines]
         assert [word.text for word in score.words] == " ".join(lines).split()
         notes = sum(len(word.notes) for word in score.words)
-        assert notes == sum(line_syllables(line) for line in lines)
+        assert notes == sum(line_syllables(line, score.style.language) for line in lines)
 
 
 def test_lyrics_are_the_sections(scores: list[Score]) -> None:
     for score in scores:
-        written = [[f"[{section.name}]", *section.lines] for section in score.sections]
-        assert [block.split("\n") for block in score.lyrics.split("\n\n")] == written
+        language = score.style.language
+        sections = [
+            [f"[{section.name}]", *(written(line, language) for line in section.lines)]
+            for section in score.sections
+        ]
+        assert [block.split("\n") for block in score.lyrics.split("\n\n")] == sections
         assert {section.name for section in score.sections} <= MARKERS
+
+
+def test_every_language_is_sung(scores: list[Score]) -> None:
+    sung = [score for score in scores if score.words]
+    told = Counter(score.style.language for score in sung)
+    assert set(told) == set(LANGUAGES) and told["en"] > len(sung) / 2
+    for language in LANGUAGES:
+        for seed in range(8):
+            score, other = compose(seed, language=language), compose(seed)
+            assert score.style.language == (language if score.words else "en")
+            assert (score.style.instrument, score.key) == (other.style.instrument, other.key)
+            assert all(word.text in vocabulary(language) for word in score.words)
+
+
+def test_unseen_words_come_when_asked_for() -> None:
+    def share(unseen: bool) -> float:
+        words = [
+            w.text for seed in range(12) for w in compose(seed, "main", "en", unseen=unseen).words
+        ]
+        return sum(word in held_out() for word in words) / len(words)
+
+    assert share(False) == 0 and share(True) > 0.1
 
 
 def test_verses_never_repeat_a_line(scores: list[Score]) -> None:
@@ -54,7 +82,8 @@ def test_verses_never_repeat_a_line(scores: list[Score]) -> None:
 def test_verses_rhyme(scores: list[Score]) -> None:
     for score in scores:
         for section in score.sections:
-            ends = [vocabulary()[line.split()[-1]] for line in section.lines]
+            known = vocabulary(score.style.language)
+            ends = [known[line.split()[-1]] for line in section.lines]
             if section.name == "Chorus" and len(ends) == 2:
                 continue  # it may be the first half of a longer one
             pairs = {4: ((0, 1), (2, 3), (0, 2), (1, 3)), 2: ((0, 1),)}.get(len(ends), ())
@@ -84,7 +113,10 @@ def test_singing_stays_in_its_section_and_in_order(scores: list[Score]) -> None:
         notes = [note for word in score.words for note in word.notes]
         for before, after in pairwise(notes):
             assert before.start < before.end <= after.start + 1e-9
-        counts = [sum(line_syllables(line) for line in part.lines) for part in score.sections]
+        language = score.style.language
+        counts = [
+            sum(line_syllables(line, language) for line in part.lines) for part in score.sections
+        ]
         for section, count in zip(score.sections, counts, strict=True):
             own, notes = notes[:count], notes[count:]
             assert all(section.start <= n.start and n.end <= section.end + 1e-9 for n in own)

@@ -14,7 +14,13 @@ from heartlib.errors import HeartlibError, UsageError
 from heartlib.heartmula import HeartMuLa, build_prompt, generate
 from heartlib.heartmula.prompt import bracket, wrap_tags
 from heartlib.training.lm import LMRecipe, main, train
-from heartlib.training.lm_data import Collator, plan_epoch, read_songs, sung_tokens
+from heartlib.training.lm_data import (
+    Collator,
+    plan_epoch,
+    read_songs,
+    sung_tokens,
+    word_spans,
+)
 from heartlib.training.lm_trainer import Trainer, losses, run
 from heartlib.training.own_frames import with_own_frames
 from heartlib.training.tokenizer import SPECIAL, train_tokenizer
@@ -134,6 +140,16 @@ def test_words_become_tokens_by_their_time():
     assert sung_tokens({"id": "s", "frames": 3}, lyrics, encoding).tolist() == [-1] * 4
     with pytest.raises(HeartlibError, match="song s has 5 words in its lyrics, but times of 4"):
         sung_tokens(entry | {"words": words[:4]}, lyrics, encoding)
+
+
+def test_words_without_spaces_are_found_in_order():
+    told = [[0.0, 0.1, "我们"], [0.1, 0.2, "爱"], [0.2, 0.3, "我"]]  # no spaces, a word in a marker
+    lyrics = "[我]\n我们爱\n我"
+    encoding = train_tokenizer([lyrics] * 3).encode(lyrics)
+    assert word_spans({"id": "s", "words": told}, lyrics) == [(4, 6), (6, 7), (8, 9)]
+    assert (sung_tokens({"id": "s", "frames": 4, "words": told}, lyrics, encoding)[:3] > 0).all()
+    with pytest.raises(HeartlibError, match="song s sings '爱', which is not in its lyrics"):
+        word_spans({"id": "s", "words": [told[1], told[1]]}, lyrics)
 
 
 def test_a_batch_points_at_the_prompt(data):

@@ -22,6 +22,7 @@ def add_make(subparsers) -> None:
     parser.add_argument("--seed", type=int, default=1, help="the first song's seed (default 1)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
     parser.add_argument("--cast", default="main", help="who sings: main, judge (default main)")
+    parser.add_argument("--language", metavar="NAME", help="en, es, zh, ja or ko (default: all)")
     parser.add_argument("--font", type=Path, help="General MIDI sound font (.sf2)")
     parser.add_argument("--midi", action="store_true", help="keep each score as a MIDI file")
     parser.add_argument("--stems", action="store_true", help="keep the parts of each mix (large)")
@@ -42,6 +43,7 @@ def main(args: argparse.Namespace) -> int:
         font=args.font,
         midi=args.midi,
         stems=args.stems,
+        language=args.language,
     )
     print(f"{made['songs']} songs, {made['hours']:.2f} hours in {args.out}; see {args.out}/card.md")
     return 0 if made["complete"] else 130

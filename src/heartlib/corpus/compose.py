@@ -1,6 +1,7 @@
 """A seed becomes a score: key, tempo, form, harmony, words, melody, arrangement. Pure."""
 
 import random
+from dataclasses import replace
 
 from heartlib.corpus.arrange import Bar, arrange
 from heartlib.corpus.form import MARKERS, SUNG, bars_of, draw_form, lines_of
@@ -10,30 +11,47 @@ from heartlib.corpus.harmony import NAMES, SCALES, chord_of, draw_progression
 from heartlib.corpus.melody import Phrase, Singer
 from heartlib.corpus.moods import MOODS
 from heartlib.corpus.score import Score, Section, Style, SungWord
-from heartlib.corpus.styles import BEAT_FRAMES, FRAME, draw_mode, draw_style, draw_tags
-from heartlib.corpus.words import Poet
+from heartlib.corpus.styles import (
+    BEAT_FRAMES,
+    FRAME,
+    draw_language,
+    draw_mode,
+    draw_style,
+    draw_tags,
+)
+from heartlib.corpus.words import Poet, written
 
 PICKUP_BARS = 1
 """Bars played before the first line of a song without intro, which belong to its first section."""
+LONG_WORDS = ("ja", "ko")
+"""Languages whose lines need more notes."""
 TAIL = 1.2
 """Seconds between the last chord's release and the end of the file, at most."""
 
 
-def compose(seed: int, cast: str = "main") -> Score:
-    """The song of a seed (any int); `cast` names the singers. Deterministic, no I/O."""
+def compose(
+    seed: int, cast: str = "main", language: str | None = None, *, unseen: bool = False
+) -> Score:
+    """The song of a seed (any int); `cast` names the singers. Deterministic, no I/O.
+
+    `language` None: drawn, English most often. With `unseen`, words that are held out of the corpus
+    come wherever there are some.
+    """
     rng = random.Random(f"heartlib song {seed}")
     style = draw_style(rng, cast)
+    if style.singer != "none":
+        style = replace(style, language=language or draw_language(seed))
     mode = draw_mode(rng, style.mood)
     genre = GENRES[style.genre]
     frames = rng.choice(BEAT_FRAMES[style.tempo_class])
     groove = Groove(frames * FRAME, genre.meter, rng.choice(genre.swing), genre.grid)
     tonic = rng.randrange(12)
-    line_bars = _line_bars(rng, frames, genre.meter)
+    line_bars = _line_bars(rng, frames, genre.meter, style.language)
     form = draw_form(rng, style.singer != "none", line_bars, groove)
-    poet = Poet(rng, MOODS[style.mood].tint, style.language, turn=seed)
+    poet = Poet(rng, MOODS[style.mood].tint, style.language, unseen, turn=seed)
     texts = _write(poet, form, _span(style, line_bars, genre.meter))
     lyrics = "\n\n".join(
-        "\n".join((f"[{MARKERS[item[0]]}]", *lines))
+        "\n".join((f"[{MARKERS[item[0]]}]", *(written(line, style.language) for line in lines)))
         for item, lines in zip(form, texts, strict=True)
     )
     bars, starts = _bars(rng, form, line_bars, style, tonic, mode)
@@ -41,7 +59,8 @@ def compose(seed: int, cast: str = "main") -> Score:
     words: list[SungWord] = []
     if style.voice != "none":
         lift = MOODS[style.mood].lift
-        singer = Singer(rng, style.voice, scale, groove, line_bars * genre.meter, lift)
+        beats = line_bars * genre.meter
+        singer = Singer(rng, style.voice, scale, groove, beats, lift, style.language)
         words = _sing(singer, form, texts, starts, bars, line_bars)
     hits, last_release = arrange(rng, style, bars, groove, scale)
     duration = round((last_release + TAIL) / FRAME) * FRAME
@@ -70,15 +89,17 @@ def compose(seed: int, cast: str = "main") -> Score:
     )
 
 
-def _line_bars(rng: random.Random, frames: int, meter: int) -> int:
+def _line_bars(rng: random.Random, frames: int, meter: int, language: str) -> int:
     """Bars that a line takes: two where one would be too short to sing."""
-    if meter == 3 or frames <= 7:
+    if meter == 3 or frames <= 7 or language in LONG_WORDS:
         return 2
     return 2 if frames == 8 and rng.random() < 0.5 else 1
 
 
 def _span(style: Style, line_bars: int, meter: int) -> tuple[int, int]:
     """The fewest and the most syllables of a line."""
+    if style.language in LONG_WORDS:
+        return (6, 10) if meter == 3 else (7, 12)
     if line_bars == 1 or (meter == 3 and style.tempo_class == "fast"):
         return 5, 7
     return (5, 8) if style.tempo_class == "fast" or meter == 3 else (6, 9)

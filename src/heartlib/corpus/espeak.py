@@ -14,6 +14,7 @@ _RATE, _PITCH, _RANGE = 1, 3, 4
 _PHONEME_EVENT, _SAMPLE_LIMIT = 7, 1 << 20
 _CHARS_UTF8_PHONEMES = 0x101
 _UTF8, _SEPARATOR = 1, "\t"
+_IPA = ord("_") << 8 | 2  # of TextToPhonemes: IPA, parted by "_"
 _VOWEL = re.compile(r"^[aAeEiIoOuUyV03@]|^n-$|^N\\$")
 _PAUSES = {"_", "_:", "_::", "_|", "|", ";", ""}
 _STRESS = "',%="
@@ -94,6 +95,14 @@ class Espeak:
     def _choose(self, voice: str) -> None:
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise HeartlibError(f"espeak-ng has no voice {voice!r}")
+
+    def ipa(self, text: str, voice: str) -> str:
+        """How a text sounds, in IPA: phonemes of a word joined by `_`, words by spaces."""
+        self._choose(voice)
+        rest, found = ctypes.pointer(ctypes.c_char_p(text.encode())), list[str]()
+        while rest.contents.value:  # a clause at a time
+            found.append((self._library.espeak_TextToPhonemes(rest, _UTF8, _IPA) or b"").decode())
+        return " ".join(found)
 
     def _phonemes(self, length: int) -> list[tuple[str, float, float]]:
         ends = [sample for sample, _ in self._events[1:]] + [length]

@@ -9,10 +9,11 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from heartlib.corpus.card import write_card
 from heartlib.corpus.compose import compose
 from heartlib.corpus.instruments import find_font
+from heartlib.corpus.lexicon import LANGUAGES
 from heartlib.corpus.midi import write_midi
 from heartlib.corpus.mix import Mix
 from heartlib.corpus.render import perform, song_id
@@ -41,6 +43,7 @@ class Job:
     font: Path
     midi: bool = False
     stems: bool = False
+    language: str | None = None
 
     def made(self) -> bool:
         """Whether all that is asked for is there already."""
@@ -62,11 +65,13 @@ def make(
     font: str | Path | None = None,
     midi: bool = False,
     stems: bool = False,
+    language: str | None = None,
 ) -> dict:
     """Renders seeds `seed`, `seed` + 1, … until there are `songs` of them or `hours` of music.
 
-    `midi` and `stems` keep the score and the parts of the mix beside it. Songs whose files exist are kept. Ctrl-C stops after the songs in work and leaves a folder
-    that can be used and continued. Returns {"songs", "hours", "complete"}.
+    `midi` and `stems` keep the score and the parts of the mix beside it; `language` None: each
+    song's own. Songs whose files exist are kept. Ctrl-C stops after the songs in work and leaves a
+    folder that can be used and continued. Returns {"songs", "hours", "complete"}.
     UsageError for a bad amount, HeartlibError when a tool is missing.
     """
     if (songs is None) == (hours is None):
@@ -77,13 +82,21 @@ def make(
     for part in ("audio", "truth"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     found = find_font(font)
-    seeds = _seeds(seed, songs, hours, cast)
-    every = [Job(folder, s, cast, found, midi, stems) for s in seeds]
-    todo = [job for job in every if not job.made()]
+    if language is not None and language not in LANGUAGES:
+        raise UsageError(f"no language {language!r}; there are {', '.join(LANGUAGES)}")
     complete = True
-    with tqdm(total=len(seeds), initial=len(seeds) - len(todo), unit="song") as bar:
+    form: dict[str, Any] = (
+        {"total": songs, "unit": "song"}
+        if songs
+        else {"total": hours, "unit": "h", "unit_scale": True}
+    )
+    plan = (
+        (Job(folder, number, cast, found, midi, stems, language), amount)
+        for number, amount in _plan(seed, songs, hours, cast, language)
+    )
+    with tqdm(**form) as bar:
         try:
-            _render_all(todo, jobs, bar)
+            _render_all(plan, jobs, bar)
         except KeyboardInterrupt:
             complete = False
             bar.write("stopped; the same command continues from here")
@@ -101,34 +114,39 @@ def index(out: str | Path) -> list[dict]:
     return truths
 
 
-def _seeds(first: int, songs: int | None, hours: float | None, cast: str) -> list[int]:
+def _plan(
+    first: int, songs: int | None, hours: float | None, cast: str, language: str | None
+) -> Iterator[tuple[int, float]]:
+    """Every seed, and what its song adds to the bar: itself, or its hours."""
     if songs is not None:
-        return list(range(first, first + songs))
+        yield from ((first + number, 1) for number in range(songs))
+        return
     assert hours is not None
-    seeds: list[int] = []
-    seconds = 0.0
-    while seconds < hours * 3600:
-        seeds.append(first + len(seeds))
-        seconds += compose(seeds[-1], cast).duration
-    return seeds
+    made = 0.0
+    while made < hours:
+        amount = compose(first, cast, language).duration / 3600
+        yield first, amount
+        first, made = first + 1, made + amount
 
 
-def _render_all(todo: list[Job], jobs: int, bar: tqdm) -> None:
+def _render_all(plan: Iterator[tuple[Job, float]], jobs: int, bar: tqdm) -> None:
     """Keeps a few songs ahead in the pool, so that an interruption loses little."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_prepare_worker) as pool:
-        waiting = iter(todo)
-        running: set[Future] = set()
+        running: dict[Future, float] = {}
         try:
             while True:
-                while len(running) < 2 * jobs and (job := next(waiting, None)) is not None:
-                    running.add(pool.submit(render_job, job))
+                while len(running) < 2 * jobs and (item := next(plan, None)) is not None:
+                    job, amount = item
+                    if job.made():
+                        bar.update(amount)
+                    else:
+                        running[pool.submit(render_job, job)] = amount
                 if not running:
                     break
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    bar.update(running.pop(future))
                     future.result()
-                    bar.update()
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -156,7 +174,7 @@ def keep_memory() -> None:
 
 def render_job(job: Job) -> str:
     """Renders one song into its folder: sound first, truth last; returns its name."""
-    performance = perform(job.seed, job.cast, job.font)
+    performance = perform(job.seed, job.cast, job.font, language=job.language)
     name = performance.truth["id"]
     if job.midi:
         _keep(_midi_path(job.out, name), lambda draft: write_midi(performance.score, draft))

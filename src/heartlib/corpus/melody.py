@@ -109,12 +109,14 @@ class Singer:
         groove: Groove,
         beats: int,
         lift: int,
+        language: str = "en",
     ) -> None:
         self.rng = rng
         self.groove = groove
         self.beats = beats
         self.scale = scale
         self.lift = lift
+        self.vocabulary = vocabulary(language)
         centre = VOICES[voice].centre
         self.ladder = [p for p in range(centre - 8, centre + 8) if p % 12 in scale]
         self.rhythms: dict[tuple[str, int, int, str], list[tuple[int, int]]] = {}
@@ -124,7 +126,7 @@ class Singer:
 
     def line(self, text: str, phrase: Phrase) -> list[SungWord]:
         """The words of a line with their notes."""
-        words = [vocabulary()[word] for word in text.split()]
+        words = [self.vocabulary[word] for word in text.split()]
         count = sum(word.syllables for word in words)
         parity = phrase.index % 2
         steps = self._contour(phrase.kind, parity)

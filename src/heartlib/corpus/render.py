@@ -11,12 +11,12 @@ from heartlib.corpus.doubling import doubled_spans, second_words, sing_second, t
 from heartlib.corpus.instruments import band, find_font
 from heartlib.corpus.midi import programs_of
 from heartlib.corpus.mix import Mix, desk, mix
-from heartlib.corpus.score import PARTS, Score
+from heartlib.corpus.score import PARTS, Score, Style
 from heartlib.corpus.singing import Vocal, sing
 from heartlib.corpus.voice_bank import VoiceBank
 from heartlib.corpus.voices import VOICES
 
-_BANKS: dict[tuple[str, Path], VoiceBank] = {}
+_BANKS: dict[tuple[str, str, Path], VoiceBank] = {}
 
 
 def voice_folder() -> Path:
@@ -40,24 +40,32 @@ class Performance:
 
 
 def render(
-    seed: int, cast: str = "main", font: str | Path | None = None, voices: Path | None = None
+    seed: int,
+    cast: str = "main",
+    font: str | Path | None = None,
+    voices: Path | None = None,
+    language: str | None = None,
 ) -> tuple[np.ndarray, dict]:
     """The song of a seed: float32 [2, n] at 48 kHz, and its truth (times in seconds).
 
     The same seed gives the same samples on one machine. HeartlibError when espeak-ng, pyworld,
     FluidSynth or the sound font is missing.
     """
-    performance = perform(seed, cast, font, voices)
+    performance = perform(seed, cast, font, voices, language)
     return performance.mix.song, performance.truth
 
 
 def perform(
-    seed: int, cast: str = "main", font: str | Path | None = None, voices: Path | None = None
+    seed: int,
+    cast: str = "main",
+    font: str | Path | None = None,
+    voices: Path | None = None,
+    language: str | None = None,
 ) -> Performance:
     """As `render`, with the score and the parts of the mix."""
-    score = compose(seed, cast)
+    score = compose(seed, cast, language)
     voice, stems = render_stems(score, font, voices)
-    second = sing_second(score, _bank(score.style.voice, voices)) if voice else None
+    second = sing_second(score, _bank(score.style, voices)) if voice else None
     mixed = mix(voice.wave if voice else None, second, stems, desk(score))
     return Performance(score, mixed, truth_of(score, song_id(seed, cast), voice))
 
@@ -73,13 +81,13 @@ def render_stems(
         hits = [hit for hit in score.hits if hit.part == part]
         if hits:
             stems[part] = players.play(hits, programs[part], score.duration, part == "drums")
-    return (sing(score, _bank(score.style.voice, voices)) if score.words else None), stems
+    return (sing(score, _bank(score.style, voices)) if score.words else None), stems
 
 
-def _bank(name: str, folder: Path | None) -> VoiceBank:
-    key = (name, folder or voice_folder())
+def _bank(style: Style, folder: Path | None) -> VoiceBank:
+    key = (style.voice, style.language, folder or voice_folder())
     if key not in _BANKS:
-        _BANKS[key] = VoiceBank(VOICES[name], key[1])
+        _BANKS[key] = VoiceBank(VOICES[style.voice], key[2], style.language)
     return _BANKS[key]
 
 

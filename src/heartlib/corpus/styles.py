@@ -30,6 +30,8 @@ SUITED = 0.45
 """How often the instrument is one that the genre prefers; else it is any."""
 DOUBLED = (("unison", 0.14), ("third", 0.12))
 """How often a second take sings along with the chorus, and what."""
+LANGUAGE_SHARE = {"en": 0.6, "es": 0.1, "zh": 0.1, "ja": 0.1, "ko": 0.1}
+"""Of the sung songs."""
 
 
 def draw_style(rng: random.Random, cast: str) -> Style:
@@ -63,6 +65,12 @@ def draw_style(rng: random.Random, cast: str) -> Style:
         tempo_class=tempo_class,
         doubling=doubling,
     )
+
+
+def draw_language(seed: int) -> str:
+    """The language of a seed's song, drawn by itself: with another one the rest stays."""
+    rng = random.Random(f"heartlib language {seed}")
+    return rng.choices(list(LANGUAGE_SHARE), list(LANGUAGE_SHARE.values()))[0]
 
 
 def draw_mode(rng: random.Random, mood: str) -> str:

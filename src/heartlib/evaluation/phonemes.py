@@ -19,7 +19,7 @@ NOT_SPOKEN = re.compile(r"[ˈˌː‿‖|ˑ]")  # stress, length, ties
 def spoken(lyrics: str, voice: str = "en-us") -> list[str]:
     """The phonemes (IPA, without stress and length) of lyrics, section markers left out."""
     lines = MARKER.sub("", lyrics).split("\n")
-    joined = " ".join(engine().phonemes(line, voice) for line in lines if line.strip())
+    joined = " ".join(engine().ipa(line, voice) for line in lines if line.strip())
     return [symbol for symbol in NOT_SPOKEN.sub("", joined).replace(" ", "_").split("_") if symbol]
 
 

@@ -40,7 +40,7 @@ class HeartTranscriptor:
                 "transcription needs transformers: pip install 'heartlib[transcribe]'"
             ) from error
         try:
-            model = WhisperForConditionalGeneration.from_pretrained(
+            model: Any = WhisperForConditionalGeneration.from_pretrained(
                 folder, dtype=dtype, local_files_only=True, use_safetensors=True
             )
             processor = WhisperProcessor.from_pretrained(folder, local_files_only=True)

@@ -42,11 +42,11 @@ def encode_song(encoder: MelEncoder, vq: ResidualVQ, wave: torch.Tensor) -> torc
 
 
 def sung_words(folder: Path, song: str) -> dict[str, Any]:
-    """{"words": [[start, end], …]}: when each of a song's words is sung, in seconds; {} without its truth."""
+    """{"words": [[start, end, word], …]}: when each of a song's words is sung, in seconds; {} without its truth."""
     if not (folder / "truth" / f"{song}.json").is_file():
         return {}
     words = read_truth(folder, song)["words"]
-    return {"words": [[round(word["start"], 2), round(word["end"], 2)] for word in words]}
+    return {"words": [[round(w["start"], 2), round(w["end"], 2), w["word"].lower()] for w in words]}
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Songs as the language model's recipe reads them: a Codes folder in, padded batches out.
 
 A Codes folder holds songs.jsonl, lines {"id", "tags", "lyrics", "offset", "frames"}, and
-codes.safetensors with "codes", int16 [K, total frames]. A line may also have "words", [[start, end],
-…]: when each word of the lyrics is sung, in seconds.
+codes.safetensors with "codes", int16 [K, total frames]. A line may also have "words", [[start, end,
+word], …]: when each word of the lyrics is sung, in seconds; without the words, these are what spaces part.
 Legend: B songs, S positions, T frames of a song, K codebooks, N predicted frames of a batch.
 """
 
@@ -28,7 +28,7 @@ from heartlib.heartmula.prompt import bracket
 
 LENGTH_STEP = 64  # batches are padded to multiples of this, so that few shapes occur
 PREDICTED_SHARE = 0.75  # of the positions, the frames to predict in a batch of fixed size
-WORD = re.compile(r"^\[.*\]$|(\S+)", re.MULTILINE)  # group 1, which a [Marker] line has not
+MARKER = re.compile(r"^\[.*\]$", re.MULTILINE)
 Item = TypeVar("Item")
 
 
@@ -94,20 +94,42 @@ def sung_tokens(entry: dict[str, Any], lyrics: str, encoding: Encoding) -> np.nd
     sung = np.full(entry["frames"] + 1, -1, dtype=np.int32)
     if "words" not in entry:
         return sung
-    spans = [match.span(1) for match in WORD.finditer(lyrics) if match[1]]
-    if len(spans) != len(entry["words"]):
-        raise HeartlibError(
-            f"song {entry['id']} has {len(spans)} words in its lyrics, but times of "
-            f"{len(entry['words'])}; encode its corpus again"
-        )
+    spans = word_spans(entry, lyrics)
     first, last = np.array(encoding.offsets).reshape(-1, 2).T  # characters of each token
     middle = (np.arange(entry["frames"]) + 0.5) * FRAME_MS / 1000  # seconds
-    for (left, right), (start, end) in zip(spans, entry["words"], strict=True):
+    for (left, right), (start, end, *_) in zip(spans, entry["words"], strict=True):
         tokens = 1 + np.flatnonzero((first < right) & (last > left))  # BOS is before them
         frames = np.flatnonzero((middle >= start) & (middle < end))
         passed = (middle[frames] - start) / (end - start) * len(tokens)
         sung[frames] = tokens[np.minimum(passed.astype(int), len(tokens) - 1)]
     return sung
+
+
+def word_spans(entry: dict[str, Any], lyrics: str) -> list[tuple[int, int]]:
+    """Where the words of `entry` stand in `lyrics`: first character and the one behind, in order.
+
+    `HeartlibError` where they are not all there.
+    """
+    sung = MARKER.sub(lambda match: " " * len(match[0]), lyrics)
+    if not all(len(word) == 3 for word in entry["words"]):
+        spans = [match.span() for match in re.finditer(r"\S+", sung)]
+        if len(spans) != len(entry["words"]):
+            raise HeartlibError(
+                f"song {entry['id']} has {len(spans)} words in its lyrics, but times of "
+                f"{len(entry['words'])}; encode its corpus again"
+            )
+        return spans
+    spans, here = list[tuple[int, int]](), 0
+    for *_, word in entry["words"]:
+        at = sung.find(word, here)
+        if at < 0:
+            raise HeartlibError(
+                f"song {entry['id']} sings {word!r}, which is not in its lyrics behind what is sung "
+                "before; encode its corpus again"
+            )
+        here = at + len(word)
+        spans.append((at, here))
+    return spans
 
 
 def read_songs(

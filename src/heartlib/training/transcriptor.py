@@ -101,7 +101,7 @@ def build(recipe: TranscriptorRecipe, tokenizer: Tokenizer) -> nn.Module:
         raise HeartlibError(
             "the transcriptor needs transformers: pip install 'heartlib[transcribe]'"
         ) from error
-    end = tokenizer.token_to_id(END)
+    number: dict[str, int] = tokenizer.get_vocab()
     config = WhisperConfig(
         vocab_size=tokenizer.get_vocab_size(),
         num_mel_bins=MELS,
@@ -115,10 +115,10 @@ def build(recipe: TranscriptorRecipe, tokenizer: Tokenizer) -> nn.Module:
         max_source_positions=WINDOW // 2,
         max_target_positions=2 * recipe.most_tokens,
         dropout=recipe.dropout,
-        pad_token_id=end,
-        bos_token_id=end,
-        eos_token_id=end,
-        decoder_start_token_id=tokenizer.token_to_id(START),
+        pad_token_id=number[END],
+        bos_token_id=number[END],
+        eos_token_id=number[END],
+        decoder_start_token_id=number[START],
         suppress_tokens=[],
         begin_suppress_tokens=[],
     )
@@ -331,7 +331,7 @@ def train(
 
 def write(model: Listener, tokenizer: Tokenizer, folder: Path) -> None:
     """A checkpoint folder as transformers reads it, in bfloat16."""
-    from transformers import GenerationConfig, WhisperFeatureExtractor, WhisperTokenizerFast
+    from transformers import GenerationConfig, WhisperFeatureExtractor, WhisperTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
     number = {mark: tokenizer.token_to_id(mark) for mark in (START, LANGUAGE, TASK, PLAIN, END)}
@@ -351,7 +351,7 @@ def write(model: Listener, tokenizer: Tokenizer, folder: Path) -> None:
     whisper.to(torch.bfloat16).save_pretrained(folder)
     whisper.float()
     tokenizer.save(str(folder / "tokenizer.json"))
-    WhisperTokenizerFast(
+    WhisperTokenizer(
         tokenizer_object=tokenizer, bos_token=END, eos_token=END, unk_token=END, pad_token=END
     ).save_pretrained(folder)
     WhisperFeatureExtractor(MELS, RATE, n_fft=N_FFT).save_pretrained(folder)
