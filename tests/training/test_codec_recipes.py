@@ -154,7 +154,7 @@ def test_songs_become_codes(corpus, trained, tmp_path, monkeypatch):
     assert codes.shape == (8, 6 * 382) and codes.max() < 16
     assert [line["offset"] for line in lines] == [382 * i for i in range(6)]
     assert lines[2]["lyrics"] == "[Verse]\nla 2"
-    assert lines[2]["words"] == [[0.12, 0.5], [0.5, 1.0]]
+    assert lines[2]["words"] == [[0.12, 0.5, "la"], [0.5, 1.0, "2"]]
     assert encode.sung_words(tmp_path, "s2") == {}  # no truth, no words
 
 
