@@ -23,7 +23,7 @@ from heartlib.corpus.compose import compose
 from heartlib.corpus.doubling import doubled_spans, sing_second, take_of
 from heartlib.corpus.espeak import engine, is_vowel
 from heartlib.corpus.instruments import find_font
-from heartlib.corpus.make import index, make
+from heartlib.corpus.make import STEMS, index, make
 from heartlib.corpus.midi import write_midi
 from heartlib.corpus.mix import limit, loudness
 from heartlib.corpus.orchestra import INSTRUMENTS
@@ -156,7 +156,7 @@ def test_a_midi_file_holds_the_score(tmp_path) -> None:
 def test_midi_and_stems_are_kept_when_asked_for(tmp_path) -> None:
     make(tmp_path, songs=1, seed=PLAYED, jobs=1)
     assert not (tmp_path / "midi").exists() and not (tmp_path / "stems").exists()
-    make(tmp_path, songs=1, seed=PLAYED, jobs=1, midi=True, stems=True)
+    make(tmp_path, songs=1, seed=PLAYED, jobs=1, midi=True, stems=STEMS)
     name = f"main-{PLAYED:07d}"
     assert (tmp_path / "midi" / f"{name}.mid").is_file()
     song, _ = soundfile.read(tmp_path / "audio" / f"{name}.flac")

@@ -17,8 +17,6 @@ transformers = pytest.importorskip("transformers")
 from heartlib.hearttranscriptor import HeartTranscriptor  # noqa: E402
 from heartlib.hearttranscriptor.modeling_hearttranscriptor import windows  # noqa: E402
 from heartlib.training.transcriptor import (  # noqa: E402
-    TranscriptorRecipe,
-    hear,
     mel_filters,
     train,
     whisper_tokenizer,
@@ -29,6 +27,8 @@ from heartlib.training.transcriptor_data import (  # noqa: E402
     log_mel,
     scaled,
 )
+from heartlib.training.transcriptor_hearing import hear  # noqa: E402
+from heartlib.training.transcriptor_recipe import TranscriptorRecipe  # noqa: E402
 
 CPU = torch.device("cpu")
 TONES = {"low": 300.0, "middle": 900.0, "high": 2500.0}
@@ -109,6 +109,19 @@ def test_crops_hold_the_words_that_are_heard(songs):
                 band = heard.mel[row, :, 50 * place + 25].argmax().item()
                 tone = (300.0, 900.0, 2500.0)[np.digitize(band, (15, 35))]
                 assert tone == TONES[word] == words[tuple(tokenizer.encode(word).ids)]
+
+
+def test_any_band_plays_behind_the_voices(songs):
+    recordings, _ = songs
+    noise = torch.full_like(recordings.mel, -2.0)  # a loud band, always the same
+    with_band = dataclasses.replace(recordings, band=noise)
+    crops = draw_crops(recordings.songs, 8, 24, (1,), 2, np.random.default_rng(0))
+    voices, both = (hear(source, crops, None).mel for source in (recordings, with_band))
+    frames = int(crops.frames.min())
+    quiet = voices[..., :frames] < -0.5
+    assert (both[..., :frames][quiet] > voices[..., :frames][quiet]).all()  # the band fills them
+    recipe = dataclasses.replace(TINY, alone=1.0, stretch=0.0, shift=0.0, tilt=0.0, masks=0)
+    torch.testing.assert_close(hear(with_band, crops, recipe).mel, voices, atol=1e-3, rtol=0)
 
 
 def test_resumed_run_is_the_unbroken_run(corpus, tmp_path):

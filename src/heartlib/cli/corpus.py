@@ -25,13 +25,19 @@ def add_make(subparsers) -> None:
     parser.add_argument("--language", metavar="NAME", help="en, es, zh, ja or ko (default: all)")
     parser.add_argument("--font", type=Path, help="General MIDI sound font (.sf2)")
     parser.add_argument("--midi", action="store_true", help="keep each score as a MIDI file")
-    parser.add_argument("--stems", action="store_true", help="keep the parts of each mix (large)")
+    parser.add_argument(
+        "--stems",
+        nargs="*",
+        metavar="PART",
+        help="keep the parts of each mix (large), or those named: voice, second, main, backing, "
+        "bass, drums",
+    )
     parser.set_defaults(run=main)
 
 
 def main(args: argparse.Namespace) -> int:
     """Runs `corpus make`: 0 when complete, 130 when stopped by Ctrl-C."""
-    from heartlib.corpus.make import make
+    from heartlib.corpus.make import STEMS, make
 
     made = make(
         args.out,
@@ -42,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
         cast=args.cast,
         font=args.font,
         midi=args.midi,
-        stems=args.stems,
+        stems=() if args.stems is None else args.stems or STEMS,
         language=args.language,
     )
     print(f"{made['songs']} songs, {made['hours']:.2f} hours in {args.out}; see {args.out}/card.md")

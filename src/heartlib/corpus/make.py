@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from heartlib.corpus.render import perform, song_id
 from heartlib.errors import HeartlibError, UsageError
 
 RATE = 48000
+STEMS = ("voice", "second", "main", "backing", "bass", "drums")
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # of glibc's mallopt
 _LINE = ("id", "seed", "tags", "lyrics", "language", "duration", "tempo_class", "mode", "singer")
 
@@ -42,7 +43,7 @@ class Job:
     cast: str
     font: Path
     midi: bool = False
-    stems: bool = False
+    stems: tuple[str, ...] = ()
     language: str | None = None
 
     def made(self) -> bool:
@@ -64,12 +65,12 @@ def make(
     cast: str = "main",
     font: str | Path | None = None,
     midi: bool = False,
-    stems: bool = False,
+    stems: Sequence[str] = (),
     language: str | None = None,
 ) -> dict:
     """Renders seeds `seed`, `seed` + 1, … until there are `songs` of them or `hours` of music.
 
-    `midi` and `stems` keep the score and the parts of the mix beside it; `language` None: each
+    `midi` keeps the score beside it, `stems` the parts of the mix that it names (STEMS); `language` None: each
     song's own. Songs whose files exist are kept. Ctrl-C stops after the songs in work and leaves a
     folder that can be used and continued. Returns {"songs", "hours", "complete"}.
     UsageError for a bad amount, HeartlibError when a tool is missing.
@@ -84,6 +85,8 @@ def make(
     found = find_font(font)
     if language is not None and language not in LANGUAGES:
         raise UsageError(f"no language {language!r}; there are {', '.join(LANGUAGES)}")
+    if unknown := set(stems) - set(STEMS):
+        raise UsageError(f"no stem {', '.join(unknown)}; there are {', '.join(STEMS)}")
     complete = True
     form: dict[str, Any] = (
         {"total": songs, "unit": "song"}
@@ -91,7 +94,7 @@ def make(
         else {"total": hours, "unit": "h", "unit_scale": True}
     )
     plan = (
-        (Job(folder, number, cast, found, midi, stems, language), amount)
+        (Job(folder, number, cast, found, midi, tuple(stems), language), amount)
         for number, amount in _plan(seed, songs, hours, cast, language)
     )
     with tqdm(**form) as bar:
@@ -179,19 +182,20 @@ def render_job(job: Job) -> str:
     if job.midi:
         _keep(_midi_path(job.out, name), lambda draft: write_midi(performance.score, draft))
     if job.stems:
-        _keep_stems(_stems_path(job.out, name), performance.mix)
+        _keep_stems(_stems_path(job.out, name), performance.mix, job.stems)
     _keep(job.out / "audio" / f"{name}.flac", lambda draft: _flac(draft, performance.mix.song))
     _replace(_truth_path(job.out, name), json.dumps(performance.truth))
     return name
 
 
-def _keep_stems(folder: Path, mixed: Mix) -> None:
-    """A folder of stems appears when it is whole."""
+def _keep_stems(folder: Path, mixed: Mix, parts: Sequence[str]) -> None:
+    """A folder of those parts that the song has appears when it is whole."""
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     draft.mkdir(parents=True, exist_ok=True)
     try:
         for part, wave in mixed.stems().items():
-            _flac(draft / f"{part}.flac", wave)
+            if part in parts:
+                _flac(draft / f"{part}.flac", wave)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(draft, folder)
     except OSError as error:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +38,15 @@ from heartlib.training.loop import (
 )
 from heartlib.training.state import has_state, load_state, save_state
 from heartlib.training.transcriptor_data import (
-    FLOOR,
     MELS,
     N_FFT,
     RATE,
     WINDOW,
-    Crops,
     Recordings,
     draw_crops,
-    scaled,
 )
+from heartlib.training.transcriptor_hearing import Heard, hear
+from heartlib.training.transcriptor_recipe import TranscriptorRecipe
 
 START, LANGUAGE, TASK, PLAIN, END = (
     "<|startoftranscript|>",
@@ -56,32 +55,7 @@ START, LANGUAGE, TASK, PLAIN, END = (
     "<|notimestamps|>",
     "<|endoftext|>",
 )
-
-
-@dataclass(frozen=True)
-class TranscriptorRecipe:
-    """Nano's settings."""
-
-    width: int = 192
-    heads: int = 3
-    encoder_layers: int = 5
-    decoder_layers: int = 3
-    dropout: float = 0.1
-    minutes: float = 8.0  # of the whole schedule
-    steps: int = 0  # 0: minutes decide; else the schedule has this many steps
-    lot_steps: int = 0  # of this run, when steps decide; 0: to the end of the schedule
-    batch: int = 64
-    peak_lr: float = 1.5e-3
-    weight_decay: float = 0.05
-    ema_decay: float = 0.998
-    phoneme_weight: float = 1.0
-    most_tokens: int = 192
-    stretch: float = 0.12  # crops are played up to so much faster or slower
-    shift: float = 0.1  # and their spectrum moved up or down
-    tilt: float = 0.6  # log10 of power, at most, from the lowest band to the highest
-    masks: int = 2  # of time and of frequency each
-    held_out: int = 16
-    seed: int = 0
+PREFIX = 4  # marks before the text
 
 
 def whisper_tokenizer(words: Tokenizer) -> Tokenizer:
@@ -140,6 +114,7 @@ class Listener(nn.Module):
         super().__init__()
         self.whisper = build(recipe, tokenizer)
         self.phonemes = nn.Linear(recipe.width, phonemes)
+        self.text_ids: int = tokenizer.get_vocab()[END]  # the ids below are text
 
     def forward(self, mel: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """mel [B, 80, W], tokens [B, L] → logits of the next tokens [B, L, V], of phonemes [B, W/2, P]."""
@@ -147,68 +122,13 @@ class Listener(nn.Module):
         return found.logits, self.phonemes(found.encoder_last_hidden_state)
 
 
-@dataclass(frozen=True)
-class Heard:
-    """A batch on the device: mel [B, 80, W], phonemes [B, W/2] (−100 behind the end), tokens [B, L]."""
-
-    mel: Tensor
-    phonemes: Tensor
-    tokens: Tensor
-
-
-def hear(songs: Recordings, crops: Crops, recipe: TranscriptorRecipe | None) -> Heard:
-    """Cuts the crops out of the songs; with a recipe, warped and masked at random."""
-    device, rows = songs.mel.device, len(crops.first)
-    first = torch.from_numpy(crops.first).to(device)
-    frames = torch.from_numpy(crops.frames).to(device)
-    speed = torch.ones(rows, device=device)
-    if recipe:
-        speed += recipe.stretch * (2 * torch.rand(rows, device=device) - 1)
-        speed = torch.maximum(speed, frames / WINDOW)  # a longer crop must still fit
-    clock = torch.arange(WINDOW, device=device)
-    at = clock * speed[:, None]  # [B, W], frames from the crop's start
-    inside = at < frames[:, None]
-    low = at.long().minimum(frames[:, None] - 1)
-    here, after = first[:, None] + low, first[:, None] + (low + 1).minimum(frames[:, None] - 1)
-    part = (at - at.floor())[..., None]
-    mel = songs.mel[here].float() * (1 - part) + songs.mel[after].float() * part  # [B, W, 80]
-    if recipe:
-        mel = disguise(mel, recipe)
-    mel = torch.where(inside[..., None], mel, FLOOR)
-    phonemes = torch.where(inside, songs.phonemes[here].long(), -100)[:, ::2]
-    mel = scaled(mel)
-    if recipe:
-        mel = masked(mel, recipe)
-    return Heard(mel, phonemes, torch.from_numpy(crops.tokens).to(device))
-
-
-def disguise(mel: Tensor, recipe: TranscriptorRecipe) -> Tensor:
-    """Log mel [B, W, 80] with the spectrum moved and tilted, as other voices and rooms would."""
-    rows, bands = len(mel), torch.arange(MELS, device=mel.device)
-    moved = bands * (1 + recipe.shift * (2 * torch.rand(rows, 1, device=mel.device) - 1))
-    moved = moved.clamp(0, MELS - 1.001)
-    low, part = moved.long(), (moved - moved.floor())[:, None]
-    at = low[:, None].expand(-1, mel.shape[1], -1)
-    mel = mel.gather(2, at) * (1 - part) + mel.gather(2, at + 1) * part
-    tilt = recipe.tilt * (2 * torch.rand(rows, 1, 1, device=mel.device) - 1)
-    return mel + tilt * (bands / MELS - 0.5)
-
-
-def masked(mel: Tensor, recipe: TranscriptorRecipe) -> Tensor:
-    """Scaled mel [B, 80, W] with stretches of time and bands silenced (SpecAugment)."""
-    for axis, size, longest in ((1, MELS, 12), (2, WINDOW, 40)):
-        clock = torch.arange(size, device=mel.device)
-        for _ in range(recipe.masks * (1 if axis == 1 else 4)):
-            width = longest * torch.rand(len(mel), 1, device=mel.device)
-            start = (size - width) * torch.rand(len(mel), 1, device=mel.device)
-            hidden = (clock >= start) & (clock < start + width)  # [B, size]
-            mel = mel.masked_fill(hidden[:, :, None] if axis == 1 else hidden[:, None], 0.0)
-    return mel
-
-
-def losses(model: Listener, heard: Heard) -> tuple[Tensor, dict[str, Tensor]]:
-    """Losses of text and phonemes [2], and how often each is right."""
+def losses(model: Listener, heard: Heard, noise: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
+    """Losses of text and phonemes [2], and how often each is right; `noise` of the tokens are wrong."""
     tokens, wanted = heard.tokens[:, :-1].clamp_min(0), heard.tokens[:, 1:]
+    if noise:
+        wrong = torch.rand(tokens.shape, device=tokens.device) < noise
+        wrong[:, :PREFIX] = False
+        tokens = torch.where(wrong, torch.randint_like(tokens, model.text_ids), tokens)
     text, phonemes = model(heard.mel, tokens)
     loss = torch.stack(
         [
@@ -304,7 +224,7 @@ def train(
             torch.manual_seed(int(rng.integers(2**31)))  # dropout: a resumed run draws the same
             heard = batch(rng, songs, True)
             with context():
-                loss, right = losses(model, heard)
+                loss, right = losses(model, heard, recipe.token_noise)
                 total = loss[0] + recipe.phoneme_weight * loss[1]
             optimizer.zero_grad(set_to_none=True)
             total.backward()

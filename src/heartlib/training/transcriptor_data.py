@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from heartlib.audio.resampling import resample
+from heartlib.errors import HeartlibError
 from heartlib.training.alignment import read_truth
 from heartlib.training.corpus_audio import read_songs
 
@@ -36,9 +38,14 @@ class Lyrics:
 
 @dataclass(frozen=True)
 class Recordings:
-    """Songs end to end: log10 mel power float16 [F, 80] and phonemes int16 [F] on the device."""
+    """Songs end to end: log10 mel power float16 [F, 80] and phonemes int16 [F] on the device.
+
+    Where the corpus has stems of the voices, `band` is what plays along, else None: then the voices
+    are in `mel` alone, and any band can be put behind them.
+    """
 
     mel: Tensor
+    band: Tensor | None
     phonemes: Tensor
     songs: list[Lyrics]
 
@@ -56,11 +63,16 @@ class Recordings:
         filters: Tensor,
     ) -> Recordings:
         """Read the songs, mixed down to one channel; `filters` [201, 80] on the device."""
-        mels, phonemes, songs, first = [], [], [], 0
+        mels, bands, phonemes, songs, first = [], [], [], [], 0
         number = {symbol: i for i, symbol in enumerate(symbols)}
         for name, wave in read_songs(folder, ids, 48000, "songs"):
-            mono = resample(wave.mean(0, keepdim=True).numpy(), 48000, RATE)[0]
-            mels.append(log_mel(torch.from_numpy(mono).to(filters), filters).half())
+            mono = [wave.mean(0).numpy()]
+            if (folder / "stems" / name).is_dir():
+                voices = sung_alone(folder / "stems" / name, len(mono[0]))
+                mono = [voices, mono[0] - voices]
+            low = torch.from_numpy(resample(np.stack(mono), 48000, RATE)).to(filters)
+            for part, rows in zip((mels, bands), low, strict=False):
+                part.append(log_mel(rows, filters).half())
             truth, frames = read_truth(folder, name), len(mels[-1])
             labels = np.zeros(frames, np.int16)
             for symbol, start, end in truth["phonemes"]:
@@ -77,7 +89,10 @@ class Recordings:
                 )
             )
             first += frames
-        return cls(torch.cat(mels), torch.cat(phonemes).to(filters.device), songs)
+        if bands and len(bands) < len(mels):
+            raise HeartlibError(f"some songs of {folder} have stems and some do not: make them all")
+        band = torch.cat(bands) if bands else None
+        return cls(torch.cat(mels), band, torch.cat(phonemes).to(filters.device), songs)
 
     @classmethod
     def join(cls, parts: list[Recordings]) -> Recordings:
@@ -86,11 +101,24 @@ class Recordings:
         for part in parts:
             songs += [replace(song, first=song.first + first) for song in part.songs]
             first += len(part.mel)
+        bands = [part.band for part in parts if part.band is not None]
+        if 0 < len(bands) < len(parts):
+            raise HeartlibError("some corpora have stems of their songs and some do not")
         return cls(
             torch.cat([part.mel for part in parts]),
+            torch.cat(bands) if bands else None,
             torch.cat([part.phonemes for part in parts]),
             songs,
         )
+
+
+def sung_alone(folder: Path, length: int) -> np.ndarray:
+    """The voices of a song's stems together, float32 [length]; silence where nobody sings."""
+    voices = np.zeros(length, np.float32)
+    for part in ("voice", "second"):
+        if (folder / f"{part}.flac").is_file():
+            voices += soundfile.read(folder / f"{part}.flac", dtype="float32")[0].mean(1)[:length]
+    return voices
 
 
 def log_mel(wave: Tensor, filters: Tensor) -> Tensor:

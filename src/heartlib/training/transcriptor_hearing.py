@@ -1,0 +1,90 @@
+"""Crops of songs as the transcriptor hears them in training: other bands, other voices, gaps.
+
+Legend: B crops, W = 3000 mel frames of 10 ms, L tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from heartlib.training.transcriptor_data import FLOOR, MELS, WINDOW, Crops, Recordings, scaled
+from heartlib.training.transcriptor_recipe import TranscriptorRecipe
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A batch on the device: mel [B, 80, W], phonemes [B, W/2] (−100 behind the end), tokens [B, L]."""
+
+    mel: Tensor
+    phonemes: Tensor
+    tokens: Tensor
+
+
+def hear(songs: Recordings, crops: Crops, recipe: TranscriptorRecipe | None) -> Heard:
+    """Cuts the crops out of the songs; with a recipe, warped and masked at random."""
+    device, rows = songs.mel.device, len(crops.first)
+    first = torch.from_numpy(crops.first).to(device)
+    frames = torch.from_numpy(crops.frames).to(device)
+    speed = torch.ones(rows, device=device)
+    if recipe:
+        speed += recipe.stretch * (2 * torch.rand(rows, device=device) - 1)
+        speed = torch.maximum(speed, frames / WINDOW)  # a longer crop must still fit
+    clock = torch.arange(WINDOW, device=device)
+    at = clock * speed[:, None]  # [B, W], frames from the crop's start
+    inside = at < frames[:, None]
+    low = at.long().minimum(frames[:, None] - 1)
+    here, after = first[:, None] + low, first[:, None] + (low + 1).minimum(frames[:, None] - 1)
+    part = (at - at.floor())[..., None]
+    mel = songs.mel[here].float() * (1 - part) + songs.mel[after].float() * part  # [B, W, 80]
+    if recipe:
+        mel = disguise(mel, recipe)
+    if songs.band is not None:
+        mel = accompanied(mel, songs.band, here, recipe)
+    mel = torch.where(inside[..., None], mel, FLOOR)
+    phonemes = torch.where(inside, songs.phonemes[here].long(), -100)[:, ::2]
+    mel = scaled(mel)
+    if recipe:
+        mel = masked(mel, recipe)
+    return Heard(mel, phonemes, torch.from_numpy(crops.tokens).to(device))
+
+
+def accompanied(
+    voices: Tensor, band: Tensor, here: Tensor, recipe: TranscriptorRecipe | None
+) -> Tensor:
+    """Voices' log mel [B, W, 80] with the band at frames `here` [B, W]; with a recipe, any or none."""
+    rows, device = len(voices), voices.device
+    level = torch.zeros(rows, 1, 1, device=device)
+    if recipe:
+        other = torch.rand(rows, device=device) < recipe.other_band
+        away = torch.randint(len(band), (rows,), device=device) * other
+        here = (here + away[:, None]) % len(band)
+        level = recipe.loudest_band * (3 * torch.rand_like(level) - 2)
+        level = torch.where(torch.rand_like(level) < recipe.alone, FLOOR, level)
+    return (10**voices + 10 ** (band[here].float() + level)).clamp_min(10**FLOOR).log10()
+
+
+def disguise(mel: Tensor, recipe: TranscriptorRecipe) -> Tensor:
+    """Log mel [B, W, 80] with the spectrum moved and tilted, as other voices and rooms would."""
+    rows, bands = len(mel), torch.arange(MELS, device=mel.device)
+    moved = bands * (1 + recipe.shift * (2 * torch.rand(rows, 1, device=mel.device) - 1))
+    moved = moved.clamp(0, MELS - 1.001)
+    low, part = moved.long(), (moved - moved.floor())[:, None]
+    at = low[:, None].expand(-1, mel.shape[1], -1)
+    mel = mel.gather(2, at) * (1 - part) + mel.gather(2, at + 1) * part
+    tilt = recipe.tilt * (2 * torch.rand(rows, 1, 1, device=mel.device) - 1)
+    return mel + tilt * (bands / MELS - 0.5)
+
+
+def masked(mel: Tensor, recipe: TranscriptorRecipe) -> Tensor:
+    """Scaled mel [B, 80, W] with stretches of time and bands silenced (SpecAugment)."""
+    for axis, size, longest in ((1, MELS, 12), (2, WINDOW, 40)):
+        clock = torch.arange(size, device=mel.device)
+        for _ in range(recipe.masks * (1 if axis == 1 else 4)):
+            width = longest * torch.rand(len(mel), 1, device=mel.device)
+            start = (size - width) * torch.rand(len(mel), 1, device=mel.device)
+            hidden = (clock >= start) & (clock < start + width)  # [B, size]
+            mel = mel.masked_fill(hidden[:, :, None] if axis == 1 else hidden[:, None], 0.0)
+    return mel
