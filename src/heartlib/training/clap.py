@@ -1,0 +1,262 @@
+"""Train HeartCLAP-nano: songs and what is said of them, in one space.
+
+    python -m heartlib.training.clap --data CORPUS --tokenizer tokenizer.json --out DIR --minutes 4
+
+Symmetric InfoNCE over a batch of ten-second clips and one text each, with a learned temperature; facts are left
+out at random. Writes DIR/HeartCLAP-oss, DIR/log.jsonl and DIR/state, from which the same command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from heartlib.audio.resampling import resample
+from heartlib.errors import HeartlibError, UsageError
+from heartlib.heartclap import HeartCLAP, HeartCLAPConfig
+from heartlib.training.alignment import read_truth
+from heartlib.training.clap_text import describe, facts
+from heartlib.training.corpus_audio import read_songs, song_ids, split
+from heartlib.training.loop import (
+    EMA,
+    REPORT_MINUTES,
+    SAVE_MINUTES,
+    Clock,
+    Log,
+    adamw,
+    check_finite,
+    learning_rate,
+    set_learning_rate,
+)
+from heartlib.training.state import has_state, load_state, save_state
+
+LARGEST_SCALE = 100.0  # of the similarities, as in CLIP
+
+
+@dataclass(frozen=True)
+class CLAPRecipe:
+    """Nano's settings."""
+
+    minutes: float = 4.0  # of the whole schedule
+    steps: int = 0  # 0: minutes decide; else the schedule has this many steps
+    lot_steps: int = 0  # of this run, when steps decide; 0: to the end of the schedule
+    batch: int = 256
+    peak_lr: float = 1e-3
+    weight_decay: float = 0.05
+    ema_decay: float = 0.998
+    dropout: float = 0.1
+    left_out: float = 0.3  # of a song's facts in its text
+    masks: int = 2  # stretches of time and of bands silenced
+    held_out: int = 16
+    retrieved: int = 256  # held-out songs among which one is looked for, at most
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Described:
+    """Songs end to end: mel float16 [n_mels, F] on the device, where each is, and its facts."""
+
+    mel: Tensor
+    first: list[int]
+    frames: list[int]
+    known: list[dict[str, str]]
+
+    @classmethod
+    def load(cls, sources: list[tuple[Path, list[str]]], model: HeartCLAP) -> Described:
+        """The songs of several corpora, at least a clip long each."""
+        config = model.config
+        mels, first, frames, known, at = [], [], [], [], 0
+        for folder, ids in sources:
+            for name, wave in read_songs(folder, ids, 48000, "songs"):
+                mono = resample(wave.mean(0, keepdim=True).numpy(), 48000, config.sample_rate)
+                mel = model.mel(torch.from_numpy(mono[0]).to(model.device)).half()
+                if mel.shape[1] < config.clip_frames:
+                    continue
+                mels.append(mel)
+                first.append(at)
+                frames.append(mel.shape[1])
+                known.append(facts(read_truth(folder, name)))
+                at += mel.shape[1]
+        if len(mels) < 2:
+            raise HeartlibError(
+                f"{len(mels)} songs of {config.clip_seconds:g} s and more are too few"
+            )
+        return cls(torch.cat(mels, 1), first, frames, known)
+
+
+def clips(songs: Described, chosen: Sequence[int], starts: Sequence[int], length: int) -> Tensor:
+    """Mel [B, n_mels, length] from frame `starts` of the songs `chosen`."""
+    at = torch.tensor([songs.first[i] + s for i, s in zip(chosen, starts, strict=True)])
+    at = at[:, None] + torch.arange(length)
+    return songs.mel[:, at.to(songs.mel.device)].transpose(0, 1).float()
+
+
+def masked(mel: Tensor, count: int) -> Tensor:
+    """Normalised mel [B, n_mels, F] with bands and stretches of time set to the mean (SpecAugment)."""
+    for axis, share in ((1, 0.15), (2, 0.1)):
+        size = mel.shape[axis]
+        clock = torch.arange(size, device=mel.device)
+        for _ in range(count):
+            width = share * size * torch.rand(len(mel), 1, device=mel.device)
+            start = (size - width) * torch.rand(len(mel), 1, device=mel.device)
+            hidden = (clock >= start) & (clock < start + width)
+            mel = mel.masked_fill(hidden[:, :, None] if axis == 1 else hidden[:, None], 0.0)
+    return mel
+
+
+def info_nce(audio: Tensor, text: Tensor, scale: Tensor, same: Tensor) -> Tensor:
+    """Symmetric InfoNCE of embeddings [B, D]; other rows of the `same` text [B, B] are no mistakes."""
+    logits = scale * F.normalize(audio.float(), dim=-1) @ F.normalize(text.float(), dim=-1).T
+    others = same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
+    logits = logits.masked_fill(others, -torch.inf)
+    right = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
+
+
+@torch.inference_mode()
+def retrieval(model: HeartCLAP, songs: Described, most: int) -> dict[str, float]:
+    """Text → audio among the songs: all facts told, every song the mean of its clips; R@1 and R@10."""
+    model.eval()
+    count, length = min(most, len(songs.first)), model.config.clip_frames
+    audio = []
+    for i in range(count):
+        starts = list(range(0, songs.frames[i] - length + 1, length))
+        parts = model.audio(clips(songs, [i] * len(starts), starts, length))
+        audio.append(F.normalize(F.normalize(parts, dim=-1).mean(0), dim=-1))
+    rng = random.Random(0)
+    text = model.embed_text([describe(songs.known[i], rng, 0.0) for i in range(count)])
+    found = (text @ torch.stack(audio).T).argsort(1, descending=True)
+    rank = (found == torch.arange(count, device=found.device)[:, None]).float().argmax(1)
+    model.train()
+    return {
+        "songs": float(count),
+        "recall_1": (rank < 1).float().mean().item(),
+        "recall_10": (rank < 10).float().mean().item(),
+    }
+
+
+def train(
+    data: Sequence[Path],
+    tokenizer_file: Path,
+    out: Path,
+    recipe: CLAPRecipe,
+    *,
+    lot: float | None = None,
+    device: torch.device,
+) -> dict[str, float]:
+    """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state; last figures."""
+    torch.manual_seed(recipe.seed)
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    config = HeartCLAPConfig(vocab_size=tokenizer.get_vocab_size(), dropout=recipe.dropout)
+    model = HeartCLAP(config).to(device).train()
+    model.tokenizer = tokenizer
+    if recipe.batch < 2:
+        raise UsageError(f"a batch of {recipe.batch} has nothing to tell apart: take 2 or more")
+    parts = [(folder, split(song_ids(folder), recipe.held_out)) for folder in data]
+    songs, held = (
+        Described.load([(folder, ids[part]) for folder, ids in parts], model) for part in (0, 1)
+    )
+    ema = EMA(model, recipe.ema_decay).to(device)
+    optimizer = adamw(
+        model.parameters(), recipe.peak_lr, (0.9, 0.98), recipe.weight_decay, graphed=False
+    )
+    step, done, kept = 0, 0.0, {"model": model, "ema": ema}
+    if has_state(out / "state"):
+        step, extra = load_state(out / "state", kept, {"adamw": optimizer})
+        done = extra["minutes"]
+    log = Log(out)
+    weights = sum(p.numel() for p in model.parameters())
+    log(songs=len(songs.first), held_out=len(held.first), parameters=weights, step=step)
+    half = device.type == "cuda"
+
+    def context() -> Any:
+        return torch.autocast("cuda", torch.bfloat16) if half else nullcontext()
+
+    def one_step() -> Tensor:
+        rng = np.random.default_rng([recipe.seed, step])
+        torch.manual_seed(int(rng.integers(2**31)))
+        poet = random.Random(int(rng.integers(2**31)))
+        chosen = rng.integers(len(songs.first), size=recipe.batch).tolist()
+        starts = [int(rng.integers(songs.frames[i] - config.clip_frames + 1)) for i in chosen]
+        texts = [describe(songs.known[i], poet, recipe.left_out) for i in chosen]
+        alike = np.array([[a == b for b in texts] for a in texts])
+        alike |= np.equal.outer(chosen, chosen)
+        mel = masked(clips(songs, chosen, starts, config.clip_frames), recipe.masks)
+        with context():
+            audio, text = model.audio(mel), model.text(model.tokens(texts))
+        scale = model.log_scale.exp().clamp_max(LARGEST_SCALE)
+        loss = info_nce(audio, text, scale, torch.from_numpy(alike).to(device))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        ema.update(model)
+        return loss.detach()
+
+    def save(minutes: float) -> None:
+        save_state(
+            out / "state",
+            step=step,
+            modules=kept,
+            optimizers={"adamw": optimizer},
+            extra={"minutes": minutes, "recipe": asdict(recipe)},
+        )
+
+    loss = torch.zeros(())
+    report, saved = done + REPORT_MINUTES, done
+    last = min(recipe.steps, step + (recipe.lot_steps or recipe.steps))
+    with Clock(recipe.minutes, lot, done) as clock:
+        while not clock.interrupted and (step < last if recipe.steps else not clock.over):
+            fraction = step / recipe.steps if recipe.steps else clock.fraction
+            set_learning_rate(optimizer, learning_rate(fraction, recipe.peak_lr, 0.05))
+            loss = one_step()
+            step += 1
+            if clock.minutes >= report:
+                check_finite(loss, step, out)
+                figures = retrieval(model, held, recipe.retrieved)
+                log(step=step, minutes=clock.minutes, loss=loss, **figures)
+                report += REPORT_MINUTES
+                if clock.minutes - saved >= SAVE_MINUTES:
+                    saved = clock.minutes
+                    save(saved)
+        check_finite(loss, step, out)
+        save(clock.minutes)
+    ema.copy_to(model)
+    figures = retrieval(model, held, recipe.retrieved)
+    log(step=step, minutes=clock.minutes, averaged=True, **figures)
+    model.save_pretrained(out / "HeartCLAP-oss", dtype=torch.bfloat16)
+    return figures
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line of the recipe: a flag for every field of `CLAPRecipe`."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="corpus folders")
+    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--lot", type=float, help="stop after so many minutes; run again to go on")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    for field in fields(CLAPRecipe):
+        flag = f"--{field.name.replace('_', '-')}"
+        parser.add_argument(flag, type=type(field.default), default=field.default)
+    given = parser.parse_args(arguments)
+    values = {field.name: getattr(given, field.name) for field in fields(CLAPRecipe)}
+    recipe, device = CLAPRecipe(**values), torch.device(given.device)
+    train(given.data, given.tokenizer, given.out, recipe, lot=given.lot, device=device)
+
+
+if __name__ == "__main__":
+    main()
