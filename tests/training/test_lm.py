@@ -22,7 +22,7 @@ from heartlib.training.lm_data import (
     word_spans,
 )
 from heartlib.training.lm_trainer import Trainer, losses, run
-from heartlib.training.own_frames import with_own_frames
+from heartlib.training.own_frames import draw, with_own_frames
 from heartlib.training.tokenizer import SPECIAL, train_tokenizer
 
 SONGS = [
@@ -295,6 +295,27 @@ def test_own_frames_change_what_is_heard_not_what_comes_next(data):
     assert batch.mask[..., 0].flatten()[changed].all()
 
 
+def test_a_frame_drawn_twice_is_replaced_once(data):
+    folder, _, _ = data
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    songs = read_songs(folder, tokenizer, TINY.gen_config, TINY.codebooks)
+    batch = collator(tokenizer, fixed_size=True)(songs[:1], np.random.default_rng(0))
+    assert len(batch.at) > len(batch.at.unique())
+    size = TINY.codebook_size
+    first = torch.zeros(len(batch.at), size + 5)  # every code is as likely
+    others = torch.zeros(TINY.codebooks - 1, len(batch.depth), size + 5)
+    places = batch.at[batch.depth]
+    torch.manual_seed(0)
+    drawn = torch.stack([draw(first[batch.depth], size), *draw(others, size)])  # [K, M]
+    torch.manual_seed(0)
+    own = with_own_frames(batch, first, others, 1 - 1e-9, size).tokens.flatten(0, 1)
+    before = batch.tokens.flatten(0, 1)
+    for place in places.unique():
+        if not torch.equal(own[place + 1], before[place + 1]):
+            at = int((places == place).nonzero()[0])  # the first of its draws
+            assert torch.equal(own[place + 1, : TINY.codebooks].long(), drawn[:, at])
+
+
 def test_a_model_that_hears_itself_learns(data, tmp_path):
     folder, _, _ = data
     recipe = dataclasses.replace(TINY, steps=60, own_share=0.3, own_from=0.5)
@@ -335,6 +356,9 @@ def test_batches_of_fixed_size(data):
     for chosen in plan_epoch(songs, 512, rng, full=True):
         longest = max(songs[i].positions for i in chosen)
         assert len(chosen) == 512 // (math.ceil(longest / 64) * 64)
+    plans = [plan_epoch(songs, 512, np.random.default_rng(7), full=full) for full in (False, True)]
+    for batch, filled in zip(*plans, strict=True):  # the same songs at the same steps
+        assert np.array_equal(filled[: len(batch)], batch)
     drop = {"fixed_size": True, "tag_dropout": 0.5, "depth_share": 0.5}
     fixed, plain = collator(tokenizer, **drop), collator(tokenizer)
     batches = [fixed(songs, np.random.default_rng(seed)) for seed in range(8)]

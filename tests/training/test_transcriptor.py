@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from heartlib.errors import CheckpointError
+from heartlib.errors import CheckpointError, HeartlibError
 from heartlib.training.tokenizer import train_tokenizer
 
 transformers = pytest.importorskip("transformers")
@@ -23,6 +23,7 @@ from heartlib.training.transcriptor import (  # noqa: E402
 )
 from heartlib.training.transcriptor_data import (  # noqa: E402
     Recordings,
+    check_stems,
     draw_crops,
     log_mel,
     scaled,
@@ -157,6 +158,12 @@ def test_windows_end_where_it_is_quiet():
     assert 27 * 16000 <= found[0][1] <= 28 * 16000
     assert all(0 < end - start <= 30 * 16000 for start, end in found)
     assert windows(np.ones(5, np.float32)) == [(0, 5)]
+
+
+def test_stems_without_their_voice_are_refused(tmp_path):
+    check_stems(tmp_path, {"words": [], "doubled": None})
+    with pytest.raises(HeartlibError, match=r"no voice\.flac: make the corpus with --stems voice"):
+        check_stems(tmp_path, {"words": [{"word": "la"}]})
 
 
 def test_not_a_checkpoint(tmp_path):

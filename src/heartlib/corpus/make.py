@@ -47,12 +47,28 @@ class Job:
     language: str | None = None
 
     def made(self) -> bool:
-        """Whether all that is asked for is there already."""
+        """Whether all that is asked for is there already.
+
+        HeartlibError where the folder has this song in another language, or as an earlier corpus had it.
+        """
         name = song_id(self.seed, self.cast)
-        paths = [_truth_path(self.out, name)]
-        paths += [_midi_path(self.out, name)] if self.midi else []
-        paths += [_stems_path(self.out, name)] if self.stems else []
-        return all(path.exists() for path in paths)
+        path = _truth_path(self.out, name)
+        if not path.exists():
+            return False
+        truth = json.loads(path.read_text())
+        if missing := set(_LINE) - set(truth):
+            raise HeartlibError(
+                f"{path} is of an earlier corpus, without {', '.join(sorted(missing))}: use a new folder"
+            )
+        if self.language and truth["singer"] != "none" and truth["language"] != self.language:
+            raise HeartlibError(
+                f"{path} is sung in {truth['language']}, not {self.language}: use a new folder"
+            )
+        has = {"voice": truth["words"], "second": truth["doubled"], **truth["programs"]}
+        parts = [part for part in self.stems if has.get(part) not in (None, [])]
+        stems = [_stems_path(self.out, name) / f"{part}.flac" for part in parts]
+        midi = [_midi_path(self.out, name)] if self.midi else []
+        return all(wanted.exists() for wanted in (*stems, *midi))
 
 
 def make(
@@ -79,14 +95,14 @@ def make(
         raise UsageError("give either a number of songs or a number of hours")
     if jobs < 1 or (songs is not None and songs < 1) or (hours is not None and not hours > 0):
         raise UsageError("songs, hours and jobs must be above zero")
-    folder = Path(out)
-    for part in ("audio", "truth"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    found = find_font(font)
     if language is not None and language not in LANGUAGES:
         raise UsageError(f"no language {language!r}; there are {', '.join(LANGUAGES)}")
     if unknown := set(stems) - set(STEMS):
         raise UsageError(f"no stem {', '.join(unknown)}; there are {', '.join(STEMS)}")
+    folder = Path(out)
+    for part in ("audio", "truth"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    found = find_font(font)
     complete = True
     form: dict[str, Any] = (
         {"total": songs, "unit": "song"}
@@ -189,12 +205,13 @@ def render_job(job: Job) -> str:
 
 
 def _keep_stems(folder: Path, mixed: Mix, parts: Sequence[str]) -> None:
-    """A folder of those parts that the song has appears when it is whole."""
+    """A folder of those parts that the song has, and of those kept before, appears when it is whole."""
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     draft.mkdir(parents=True, exist_ok=True)
     try:
+        kept = {*parts, *(path.stem for path in folder.glob("*.flac"))}
         for part, wave in mixed.stems().items():
-            if part in parts:
+            if part in kept:
                 _flac(draft / f"{part}.flac", wave)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(draft, folder)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from heartlib.corpus.espeak import engine
-from heartlib.errors import HeartlibError
+from heartlib.errors import HeartlibError, UsageError
 
 MARKER = re.compile(r"^\[.*\]$", re.MULTILINE)
 NOT_SPOKEN = re.compile(r"[ˈˌː‿‖|ˑ]")  # stress, length, ties
@@ -26,7 +26,10 @@ def spoken(lyrics: str, voice: str = "en-us") -> list[str]:
 def phoneme_error_rate(
     references: Sequence[str], found: Sequence[str], voice: str = "en-us"
 ) -> float:
-    """Substitutions, deletions and insertions by the number of phonemes, over all songs together."""
+    """Substitutions, deletions and insertions by the number of phonemes, over all songs together.
+
+    Songs without lyrics do not count, whatever was found in them. UsageError where no song has any.
+    """
     try:
         import jiwer
     except ImportError as error:
@@ -38,4 +41,6 @@ def phoneme_error_rate(
         for a, b in zip(references, found, strict=True)
     ]
     kept = [(a, b) for a, b in pairs if a]  # without lyrics there is nothing to miss
+    if not kept:
+        raise UsageError("none of these songs has lyrics: there is no phoneme to miss")
     return jiwer.wer([a for a, _ in kept], [b for _, b in kept])

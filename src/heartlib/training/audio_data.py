@@ -3,7 +3,6 @@
 Legend: B crops, n samples a crop. Audio is int16 stereo at 48 kHz, all songs end to end.
 """
 
-import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from heartlib.errors import HeartlibError
+from heartlib.training.corpus_audio import split
 
 SAMPLE_RATE = 48000
 SUFFIXES = (".flac", ".ogg", ".opus", ".wav")
@@ -52,14 +52,10 @@ def song_files(folder: str | Path) -> list[Path]:
 
 
 def split_songs(files: Sequence[Path], one_in: int = 16) -> tuple[list[Path], list[Path]]:
-    """Training and held-out files; a song's side hangs on its id alone. Neither side is empty."""
-    if len(files) < 2:
-        raise HeartlibError(f"{len(files)} song is too few: training and held-out need one each")
-    ordered = sorted(files, key=lambda f: zlib.crc32(f.stem.encode()) % one_in)
-    count = sum(zlib.crc32(f.stem.encode()) % one_in == 0 for f in files)
-    count = min(max(count, 1), len(files) - 1)
-    held = set(ordered[:count])
-    return [f for f in files if f not in held], sorted(held)
+    """Training and held-out files, as `corpus_audio.split` takes their ids apart."""
+    files_of = {file.stem: file for file in files}
+    learn, held = split(list(files_of), one_in)
+    return [files_of[song] for song in learn], [files_of[song] for song in held]
 
 
 def read_song(path: Path) -> np.ndarray:

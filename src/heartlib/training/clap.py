@@ -90,7 +90,8 @@ class Described:
                 at += mel.shape[1]
         if len(mels) < 2:
             raise HeartlibError(
-                f"{len(mels)} songs of {config.clip_seconds:g} s and more are too few"
+                f"{len(mels)} of {sum(len(ids) for _, ids in sources)} songs to learn from or held out "
+                f"last {config.clip_seconds:g} s; 2 are needed: make a larger corpus"
             )
         return cls(torch.cat(mels, 1), first, frames, known)
 

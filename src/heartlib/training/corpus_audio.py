@@ -2,6 +2,7 @@
 
 import json
 import os
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +24,18 @@ def song_ids(folder: Path) -> list[str]:
     return [json.loads(line)["id"] for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def split(ids: list[str], held_out: int) -> tuple[list[str], list[str]]:
-    """Songs for training and held out: every `held_out`-th is. HeartlibError for a single song."""
+def split(ids: list[str], one_in: int = 16) -> tuple[list[str], list[str]]:
+    """Songs for training and held out, about one in so many; neither side is empty.
+
+    A hash of the id decides, so that a song stays on its side in a larger corpus and in every recipe.
+    HeartlibError for a single song.
+    """
     if len(ids) < 2:
         raise HeartlibError(f"{len(ids)} songs are too few: one is held out; make a larger corpus")
-    return [song for i, song in enumerate(ids) if i % held_out], ids[::held_out]
+    place = {song: zlib.crc32(song.encode()) % one_in for song in ids}
+    count = sum(place[song] == 0 for song in ids)
+    held = set(sorted(ids, key=place.__getitem__)[: min(max(count, 1), len(ids) - 1)])
+    return [song for song in ids if song not in held], [song for song in ids if song in held]
 
 
 def read_song(folder: Path, song: str, sample_rate: int) -> Tensor:

@@ -130,6 +130,18 @@ def build_codec(rvq: Path, sq: Path, recipe: FlowRecipe, device: torch.device) -
     return codec.float().to(device)
 
 
+def check_codebooks(codec: HeartCodec, rvq: Path) -> None:
+    """UsageError where the codec's codebooks are not those of `rvq`; rounding to int8 is allowed."""
+    mine = codec.flow_matching.vq_embed.state_dict()
+    for name, book in load_file(rvq / "vq_embed.safetensors").items():
+        if name.endswith("_codebook.embed"):
+            close = mine[name].shape == book.shape and torch.allclose(
+                mine[name].cpu(), book, atol=0.02 * book.abs().max().item()
+            )
+            if not close:
+                raise UsageError(f"the codec to begin with has other codebooks than {rvq}")
+
+
 def start_small(flow: FlowMatching) -> None:
     """Blocks that add nothing and an output of zero: the calm start of AdaLN-zero."""
     estimator = flow.estimator
@@ -199,15 +211,19 @@ def train(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
     torch.backends.cuda.matmul.allow_tf32 = True
+    if bool(init) == bool(sq):
+        raise UsageError(
+            "give --sq, a scalar codec, or --init, a whole codec to begin with; one of both"
+        )
     if init:
         codec = load_for_saving(init).to(device)
+        check_codebooks(codec, rvq)
         codec.requires_grad_(False)
         codec.flow_matching.estimator.requires_grad_(True)
         codec.flow_matching.cond_feature_emb.requires_grad_(True)
-    elif sq:
-        codec = build_codec(rvq, sq, recipe, device)
     else:
-        raise UsageError("give --sq, a scalar codec, or --init, a whole codec to begin with")
+        assert sq
+        codec = build_codec(rvq, sq, recipe, device)
     flow = codec.flow_matching
     encoder = load_encoder(rvq / "HeartCodec-oss-encoder", device)
     train_ids, held_ids = split(song_ids(data), recipe.held_out)

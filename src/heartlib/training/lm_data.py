@@ -195,14 +195,18 @@ def plan_epoch(
     for place, index in enumerate([*order, None]):
         grown = longest if index is None else max(longest, int(lengths[index]))
         if index is None or (place > first and padded(grown) * (place - first + 1) > budget):
-            chosen = order[first:place]
-            room = budget // padded(longest) - len(chosen) if full else 0
-            shorter = np.flatnonzero(lengths <= longest)
-            batches.append(np.append(chosen, rng.choice(shorter, max(0, room))))
+            batches.append(order[first:place])
             first, grown = place, 0 if index is None else int(lengths[index])
         longest = grown
     rng.shuffle(batches)
-    return batches
+    if not full:
+        return batches
+    filled = []
+    for chosen in batches:
+        longest = int(lengths[chosen].max())
+        room = max(0, budget // padded(longest) - len(chosen))
+        filled.append(np.append(chosen, rng.choice(np.flatnonzero(lengths <= longest), room)))
+    return filled
 
 
 def ahead(items: Iterator[Item]) -> Generator[Item]:

@@ -37,6 +37,9 @@ def with_own_frames(batch: Batch, first: Tensor, others: Tensor, share: float, s
     heard = batch.mask[..., 0].flatten()  # frames, not text or padding; an end frame is never heard
     heard = F.pad(heard, (0, 1))[before + 1]
     chosen = heard & (torch.rand(len(before), device=before.device) < rate)
+    chosen = chosen & F.pad(
+        before[1:] != before[:-1], (1, 0), value=True
+    )  # a frame drawn twice: once
     place = torch.where(chosen, before + 1, rows * length)  # those not chosen go behind the end
     tokens = F.pad(batch.tokens.flatten(0, 1), (0, 0, 0, 1))
     tokens[place, :codebooks] = own.T.to(tokens.dtype)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -67,13 +68,15 @@ class Recordings:
         number = {symbol: i for i, symbol in enumerate(symbols)}
         for name, wave in read_songs(folder, ids, 48000, "songs"):
             mono = [wave.mean(0).numpy()]
+            truth = read_truth(folder, name)
             if (folder / "stems" / name).is_dir():
+                check_stems(folder / "stems" / name, truth)
                 voices = sung_alone(folder / "stems" / name, len(mono[0]))
                 mono = [voices, mono[0] - voices]
             low = torch.from_numpy(resample(np.stack(mono), 48000, RATE)).to(filters)
             for part, rows in zip((mels, bands), low, strict=False):
                 part.append(log_mel(rows, filters).half())
-            truth, frames = read_truth(folder, name), len(mels[-1])
+            frames = len(mels[-1])
             labels = np.zeros(frames, np.int16)
             for symbol, start, end in truth["phonemes"]:
                 labels[round(start * FRAME_RATE) : round(end * FRAME_RATE)] = number.get(symbol, 0)
@@ -110,6 +113,16 @@ class Recordings:
             torch.cat([part.phonemes for part in parts]),
             songs,
         )
+
+
+def check_stems(folder: Path, truth: dict[str, Any]) -> None:
+    """HeartlibError where the stems of a song lack a voice that it has."""
+    wanted = {"voice": truth["words"], "second": truth.get("doubled")}
+    for part, sung in wanted.items():
+        if sung and not (folder / f"{part}.flac").is_file():
+            raise HeartlibError(
+                f"{folder} has no {part}.flac: make the corpus with --stems voice second"
+            )
 
 
 def sung_alone(folder: Path, length: int) -> np.ndarray:
