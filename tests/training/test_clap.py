@@ -12,7 +12,8 @@ import torch
 
 from heartlib.errors import CheckpointError, UsageError
 from heartlib.heartclap import HeartCLAP, HeartCLAPConfig
-from heartlib.training.clap import CLAPRecipe, info_nce, train
+from heartlib.training.clap import info_nce, train
+from heartlib.training.clap_recipe import CLAPRecipe
 from heartlib.training.clap_text import describe, facts
 from heartlib.training.tokenizer import train_tokenizer
 

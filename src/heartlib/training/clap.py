@@ -11,56 +11,26 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from heartlib.audio.resampling import resample
 from heartlib.errors import HeartlibError, UsageError
 from heartlib.heartclap import HeartCLAP, HeartCLAPConfig
 from heartlib.training.alignment import read_truth
+from heartlib.training.clap_recipe import CLAPRecipe
 from heartlib.training.clap_text import describe, facts
 from heartlib.training.corpus_audio import read_songs, song_ids, split
-from heartlib.training.loop import (
-    EMA,
-    REPORT_MINUTES,
-    SAVE_MINUTES,
-    Clock,
-    Log,
-    adamw,
-    check_finite,
-    learning_rate,
-    set_learning_rate,
-)
-from heartlib.training.state import has_state, load_state, save_state
+from heartlib.training.listener_run import Run
+from heartlib.training.loop import autocast
 
 LARGEST_SCALE = 100.0  # of the similarities, as in CLIP
-
-
-@dataclass(frozen=True)
-class CLAPRecipe:
-    """Nano's settings."""
-
-    minutes: float = 4.0  # of the whole schedule
-    steps: int = 0  # 0: minutes decide; else the schedule has this many steps
-    lot_steps: int = 0  # of this run, when steps decide; 0: to the end of the schedule
-    batch: int = 256
-    peak_lr: float = 1e-3
-    weight_decay: float = 0.05
-    ema_decay: float = 0.998
-    dropout: float = 0.1
-    left_out: float = 0.3  # of a song's facts in its text
-    masks: int = 2  # stretches of time and of bands silenced
-    held_out: int = 16
-    retrieved: int = 256  # held-out songs among which one is looked for, at most
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -168,25 +138,11 @@ def train(
     songs, held = (
         Described.load([(folder, ids[part]) for folder, ids in parts], model) for part in (0, 1)
     )
-    ema = EMA(model, recipe.ema_decay).to(device)
-    optimizer = adamw(
-        model.parameters(), recipe.peak_lr, (0.9, 0.98), recipe.weight_decay, graphed=False
-    )
-    step, done, kept = 0, 0.0, {"model": model, "ema": ema}
-    if has_state(out / "state"):
-        step, extra = load_state(out / "state", kept, {"adamw": optimizer})
-        done = extra["minutes"]
-    log = Log(out)
+    run = Run(model, recipe, out)
     weights = sum(p.numel() for p in model.parameters())
-    log(songs=len(songs.first), held_out=len(held.first), parameters=weights, step=step)
-    half = device.type == "cuda"
+    run.log(songs=len(songs.first), held_out=len(held.first), parameters=weights, step=run.step)
 
-    def context() -> Any:
-        return torch.autocast("cuda", torch.bfloat16) if half else nullcontext()
-
-    def one_step() -> Tensor:
-        rng = np.random.default_rng([recipe.seed, step])
-        torch.manual_seed(int(rng.integers(2**31)))
+    def learn(rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         poet = random.Random(int(rng.integers(2**31)))
         chosen = rng.integers(len(songs.first), size=recipe.batch).tolist()
         starts = [int(rng.integers(songs.frames[i] - config.clip_frames + 1)) for i in chosen]
@@ -194,48 +150,13 @@ def train(
         alike = np.array([[a == b for b in texts] for a in texts])
         alike |= np.equal.outer(chosen, chosen)
         mel = masked(clips(songs, chosen, starts, config.clip_frames), recipe.masks)
-        with context():
+        with autocast(device):
             audio, text = model.audio(mel), model.text(model.tokens(texts))
         scale = model.log_scale.exp().clamp_max(LARGEST_SCALE)
         loss = info_nce(audio, text, scale, torch.from_numpy(alike).to(device))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        ema.update(model)
-        return loss.detach()
+        return loss, {"loss": loss.detach()}
 
-    def save(minutes: float) -> None:
-        save_state(
-            out / "state",
-            step=step,
-            modules=kept,
-            optimizers={"adamw": optimizer},
-            extra={"minutes": minutes, "recipe": asdict(recipe)},
-        )
-
-    loss = torch.zeros(())
-    report, saved = done + REPORT_MINUTES, done
-    last = min(recipe.steps, step + (recipe.lot_steps or recipe.steps))
-    with Clock(recipe.minutes, lot, done) as clock:
-        while not clock.interrupted and (step < last if recipe.steps else not clock.over):
-            fraction = step / recipe.steps if recipe.steps else clock.fraction
-            set_learning_rate(optimizer, learning_rate(fraction, recipe.peak_lr, 0.05))
-            loss = one_step()
-            step += 1
-            if clock.minutes >= report:
-                check_finite(loss, step, out)
-                figures = retrieval(model, held, recipe.retrieved)
-                log(step=step, minutes=clock.minutes, loss=loss, **figures)
-                report += REPORT_MINUTES
-                if clock.minutes - saved >= SAVE_MINUTES:
-                    saved = clock.minutes
-                    save(saved)
-        check_finite(loss, step, out)
-        save(clock.minutes)
-    ema.copy_to(model)
-    figures = retrieval(model, held, recipe.retrieved)
-    log(step=step, minutes=clock.minutes, averaged=True, **figures)
+    figures = run.train(learn, lambda: retrieval(model, held, recipe.retrieved), lot)
     model.save_pretrained(out / "HeartCLAP-oss", dtype=torch.bfloat16)
     return figures
 

@@ -31,8 +31,8 @@ from heartlib.heartmula import HeartMuLa
 from heartlib.heartmula.configuration_heartmula import FRAME_MS
 from heartlib.training.lm_data import Batch, Collator, Song, ahead, plan_epoch, read_songs
 from heartlib.training.lm_recipe import LMRecipe
-from heartlib.training.lm_trainer import Trainer, autocast, losses, run
-from heartlib.training.loop import Clock, Log, learning_rate
+from heartlib.training.lm_trainer import Trainer, losses, run
+from heartlib.training.loop import Clock, Log, autocast, learning_rate
 from heartlib.training.pointer import Pointer
 from heartlib.training.state import has_state
 

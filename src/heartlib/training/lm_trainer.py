@@ -7,7 +7,6 @@ Legend: K codebooks, V audio vocabulary, N predicted frames of a batch, M of the
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,14 @@ from heartlib.errors import UsageError
 from heartlib.heartmula import HeartMuLa
 from heartlib.training.lm_data import Batch
 from heartlib.training.lm_recipe import LMRecipe
-from heartlib.training.loop import EMA, GraphedStep, adamw, check_finite, set_learning_rate
+from heartlib.training.loop import (
+    EMA,
+    GraphedStep,
+    adamw,
+    autocast,
+    check_finite,
+    set_learning_rate,
+)
 from heartlib.training.own_frames import with_own_frames
 from heartlib.training.pointer import Pointer
 from heartlib.training.state import load_state, save_state
@@ -73,11 +79,6 @@ def losses(first: Tensor, others: Tensor, batch: Batch) -> Tensor:
     return torch.cat(
         (F.cross_entropy(first, batch.frames[:, 0])[None], rest.view_as(targets).mean(1))
     )
-
-
-def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 arithmetic on CUDA (the weights stay float32), plain float32 elsewhere."""
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
 class Trainer:

@@ -11,6 +11,7 @@ import math
 import signal
 from collections import deque
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic as now
@@ -67,6 +68,11 @@ def learning_rate(
         return peak * max(fraction, 1e-4) / warm_up
     along = (fraction - warm_up) / (1 - warm_up)
     return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * along)))
+
+
+def autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """bfloat16 arithmetic on CUDA (the weights stay float32), plain float32 elsewhere."""
+    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
 
 
 def adamw(

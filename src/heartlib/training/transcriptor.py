@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,8 @@ from torch import Tensor, nn
 from heartlib.errors import HeartlibError
 from heartlib.training.alignment import inventory, read_truth
 from heartlib.training.corpus_audio import song_ids, split
-from heartlib.training.loop import (
-    EMA,
-    REPORT_MINUTES,
-    SAVE_MINUTES,
-    Clock,
-    Log,
-    adamw,
-    check_finite,
-    learning_rate,
-    set_learning_rate,
-)
-from heartlib.training.state import has_state, load_state, save_state
+from heartlib.training.listener_run import Run
+from heartlib.training.loop import autocast
 from heartlib.training.transcriptor_data import (
     MELS,
     N_FFT,
@@ -171,21 +160,9 @@ def train(
         for part in (0, 1)
     )
     model = Listener(recipe, tokenizer, len(symbols)).to(device)
-    ema = EMA(model, recipe.ema_decay).to(device)
-    optimizer = adamw(
-        model.parameters(), recipe.peak_lr, (0.9, 0.98), recipe.weight_decay, graphed=False
-    )
-    step, done, kept = 0, 0.0, {"model": model, "ema": ema}
-    if has_state(out / "state"):
-        step, extra = load_state(out / "state", kept, {"adamw": optimizer})
-        done = extra["minutes"]
-    log = Log(out)
+    run = Run(model, recipe, out)
     weights = sum(p.numel() for p in model.whisper.parameters())
-    log(songs=len(songs.songs), hours=songs.hours, parameters=weights, step=step)
-    half = device.type == "cuda"
-
-    def context() -> Any:
-        return torch.autocast("cuda", torch.bfloat16) if half else nullcontext()
+    run.log(songs=len(songs.songs), hours=songs.hours, parameters=weights, step=run.step)
 
     def batch(rng: np.random.Generator, part: Recordings, noisy: bool) -> Heard:
         crops = draw_crops(part.songs, recipe.batch, recipe.most_tokens, prefix, number[END], rng)
@@ -196,55 +173,21 @@ def train(
         model.eval()
         totals = torch.zeros(4, device=device)
         for seed in range(4):
-            with context():
+            with autocast(device):
                 loss, right = losses(model, batch(np.random.default_rng(seed), held, False))
             totals += torch.cat((loss, torch.stack([*right.values()]))) / 4
         model.train()
         names = ("held_loss", "held_phoneme_loss", "held_tokens", "held_phonemes")
         return dict(zip(names, totals.tolist(), strict=True))
 
-    def save(minutes: float) -> None:
-        save_state(
-            out / "state",
-            step=step,
-            modules=kept,
-            optimizers={"adamw": optimizer},
-            extra={"minutes": minutes, "recipe": asdict(recipe)},
-        )
+    def learn(rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        heard = batch(rng, songs, True)
+        with autocast(device):
+            loss, right = losses(model, heard, recipe.token_noise)
+        total = loss[0] + recipe.phoneme_weight * loss[1]
+        return total, {"loss": loss[0].detach(), "phoneme_loss": loss[1].detach(), **right}
 
-    loss = torch.zeros(2)
-    report, saved = done + REPORT_MINUTES, done
-    model.train()
-    last = min(recipe.steps, step + (recipe.lot_steps or recipe.steps))
-    with Clock(recipe.minutes, lot, done) as clock:
-        while not clock.interrupted and (step < last if recipe.steps else not clock.over):
-            fraction = step / recipe.steps if recipe.steps else clock.fraction
-            set_learning_rate(optimizer, learning_rate(fraction, recipe.peak_lr, 0.05))
-            rng = np.random.default_rng([recipe.seed, step])
-            torch.manual_seed(int(rng.integers(2**31)))  # dropout: a resumed run draws the same
-            heard = batch(rng, songs, True)
-            with context():
-                loss, right = losses(model, heard, recipe.token_noise)
-                total = loss[0] + recipe.phoneme_weight * loss[1]
-            optimizer.zero_grad(set_to_none=True)
-            total.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            ema.update(model)
-            step += 1
-            if clock.minutes >= report:
-                check_finite(loss.sum(), step, out)
-                figures = {"loss": loss[0], "phoneme_loss": loss[1], **right, **measure()}
-                log(step=step, minutes=clock.minutes, **figures)
-                report += REPORT_MINUTES
-                if clock.minutes - saved >= SAVE_MINUTES:
-                    saved = clock.minutes
-                    save(saved)
-        check_finite(loss.sum(), step, out)
-        save(clock.minutes)
-    ema.copy_to(model)
-    figures = measure()
-    log(step=step, minutes=clock.minutes, averaged=True, **figures)
+    figures = run.train(learn, measure, lot)
     write(model, tokenizer, out / "HeartTranscriptor-oss")
     return figures
 
