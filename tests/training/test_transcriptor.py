@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -16,15 +17,18 @@ transformers = pytest.importorskip("transformers")
 
 from heartlib.hearttranscriptor import HeartTranscriptor  # noqa: E402
 from heartlib.hearttranscriptor.modeling_hearttranscriptor import windows  # noqa: E402
+from heartlib.training import corpus_audio, transcriptor_corpus  # noqa: E402
+from heartlib.training.corpus_audio import hash_of  # noqa: E402
 from heartlib.training.transcriptor import (  # noqa: E402
     mel_filters,
     train,
     whisper_tokenizer,
 )
+from heartlib.training.transcriptor_corpus import Following  # noqa: E402
 from heartlib.training.transcriptor_data import (  # noqa: E402
+    Cutter,
     Recordings,
     check_stems,
-    draw_crops,
     log_mel,
     scaled,
 )
@@ -91,12 +95,14 @@ def test_features_are_whispers(corpus):
         torch.testing.assert_close(found[..., kept], expected[..., kept], atol=1e-3, rtol=0)
 
 
-def test_crops_hold_the_words_that_are_heard(songs):
+@pytest.mark.parametrize("spliced", [0.0, 1.0])
+def test_crops_hold_the_words_that_are_heard(songs, spliced):
     recordings, tokenizer = songs
     rng = np.random.default_rng(0)
     words = {tuple(tokenizer.encode(word).ids): tone for word, tone in TONES.items()}
     for _ in range(10):
-        crops = draw_crops(recordings.songs, 8, 24, (1,), 2, rng)
+        crops = Cutter({"en": (1,)}, 2, 24, spliced)(recordings.songs, 8, rng)
+        assert crops.spliced.all() if spliced else not crops.spliced.any()
         heard = hear(recordings, crops, None)
         assert heard.mel.shape == (8, 80, 3000) and heard.phonemes.shape == (8, 1500)
         for row, frames in enumerate(crops.frames):
@@ -116,13 +122,48 @@ def test_any_band_plays_behind_the_voices(songs):
     recordings, _ = songs
     noise = torch.full_like(recordings.mel, -2.0)  # a loud band, always the same
     with_band = dataclasses.replace(recordings, band=noise)
-    crops = draw_crops(recordings.songs, 8, 24, (1,), 2, np.random.default_rng(0))
+    crops = Cutter({"en": (1,)}, 2, 24)(recordings.songs, 8, np.random.default_rng(0))
     voices, both = (hear(source, crops, None).mel for source in (recordings, with_band))
     frames = int(crops.frames.min())
     quiet = voices[..., :frames] < -0.5
     assert (both[..., :frames][quiet] > voices[..., :frames][quiet]).all()  # the band fills them
     recipe = dataclasses.replace(TINY, alone=1.0, stretch=0.0, shift=0.0, tilt=0.0, masks=0)
     torch.testing.assert_close(hear(with_band, crops, recipe).mel, voices, atol=1e-3, rtol=0)
+
+
+def test_pieces_of_several_songs_are_spliced(songs):
+    recordings, _ = songs
+    crops = Cutter({"en": (1,)}, 2, 24, 1.0)(recordings.songs, 8, np.random.default_rng(0))
+    jumps = (np.diff(crops.at, axis=1) != 1) & (np.arange(1, 3000) < crops.frames[:, None])
+    assert jumps.any()
+    contiguous = Cutter({"en": (1,)}, 2, 24)(recordings.songs, 8, np.random.default_rng(0))
+    steps = np.diff(contiguous.at, axis=1)[np.arange(1, 3000) < contiguous.frames[:, None]]
+    assert (steps == 1).all()
+
+
+def test_a_corpus_in_the_making_is_followed(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(transcriptor_corpus, "FIRST_SONGS", 3)
+    monkeypatch.setattr(corpus_audio, "LOOK_SECONDS", 0.0)
+    for part in ("audio", "truth"):
+        (tmp_path / part).mkdir()
+
+    def make(numbers):
+        for number in numbers:
+            for name in (f"audio/tones-{number}.flac", f"truth/tones-{number}.json"):
+                shutil.copy(corpus / name, tmp_path / name)
+
+    make((0, 1, 4))
+    tokenizer = whisper_tokenizer(train_tokenizer([*TONES] * 3))
+    followed = Following([tmp_path], None, tokenizer, mel_filters(CPU), 2, 1.0)
+    before = followed.learned.hours + followed.held.hours
+    make((2, 3, 5))
+    followed.grow()
+    while followed.arriving.reading:
+        followed.grow()
+    followed.close()
+    kept = [number for number in range(6) if hash_of(f"tones-{number}", 2)]
+    assert before == pytest.approx(3 * 5 / 3600) and len(followed.learned.songs) == len(kept)
+    assert followed.symbols[0] == "_" and followed.learned.hours > 0
 
 
 def test_resumed_run_is_the_unbroken_run(corpus, tmp_path):

@@ -12,6 +12,7 @@ import argparse
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from heartlib.heartclap import HeartCLAP, HeartCLAPConfig
 from heartlib.training.alignment import read_truth
 from heartlib.training.clap_recipe import CLAPRecipe
 from heartlib.training.clap_text import describe, facts
-from heartlib.training.corpus_audio import read_songs, song_ids, split
+from heartlib.training.corpus_audio import read_each, read_song, song_ids, split
 from heartlib.training.listener_run import Run
 from heartlib.training.loop import autocast
 
@@ -48,9 +49,9 @@ class Described:
         config = model.config
         mels, first, frames, known, at = [], [], [], [], 0
         for folder, ids in sources:
-            for name, wave in read_songs(folder, ids, 48000, "songs"):
-                mono = resample(wave.mean(0, keepdim=True).numpy(), 48000, config.sample_rate)
-                mel = model.mel(torch.from_numpy(mono[0]).to(model.device)).half()
+            read = partial(mixed_down, folder, config.sample_rate)
+            for name, mono in read_each(ids, read):
+                mel = model.mel(torch.from_numpy(mono).to(model.device)).half()
                 if mel.shape[1] < config.clip_frames:
                     continue
                 mels.append(mel)
@@ -64,6 +65,12 @@ class Described:
                 f"last {config.clip_seconds:g} s; 2 are needed: make a larger corpus"
             )
         return cls(torch.cat(mels, 1), first, frames, known)
+
+
+def mixed_down(folder: Path, sample_rate: int, song: str) -> np.ndarray:
+    """A song of a corpus as one channel at another rate, float32 [n]."""
+    wave = read_song(folder, song, 48000)
+    return resample(wave.mean(0, keepdim=True).numpy(), 48000, sample_rate)[0]
 
 
 def clips(songs: Described, chosen: Sequence[int], starts: Sequence[int], length: int) -> Tensor:

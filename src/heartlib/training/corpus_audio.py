@@ -1,12 +1,16 @@
-"""The songs of a corpus folder, read ahead by threads."""
+"""The songs of a corpus folder, read ahead by threads, also while others are still making it."""
+
+from __future__ import annotations
 
 import json
 import os
+import time
 import zlib
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import soundfile
 import torch
@@ -14,6 +18,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from heartlib.errors import HeartlibError
+
+Item = TypeVar("Item")
+LOOK_SECONDS = 3.0  # between two looks for new songs
 
 
 def song_ids(folder: Path) -> list[str]:
@@ -32,15 +39,30 @@ def split(ids: list[str], one_in: int = 16) -> tuple[list[str], list[str]]:
     """
     if len(ids) < 2:
         raise HeartlibError(f"{len(ids)} songs are too few: one is held out; make a larger corpus")
-    place = {song: zlib.crc32(song.encode()) % one_in for song in ids}
+    place = {song: hash_of(song, one_in) for song in ids}
     count = sum(place[song] == 0 for song in ids)
     held = set(sorted(ids, key=place.__getitem__)[: min(max(count, 1), len(ids) - 1)])
     return [song for song in ids if song not in held], [song for song in ids if song in held]
 
 
+def hash_of(song: str, one_in: int) -> int:
+    """A number below `one_in` that hangs on the id alone; songs whose number is 0 are held out."""
+    return zlib.crc32(song.encode()) % one_in
+
+
+def audio_file(folder: Path, song: str) -> Path:
+    """Where a song of a corpus sounds."""
+    return next((folder / "audio").glob(f"{song}.*"))
+
+
+def song_seconds(folder: Path, song: str) -> float:
+    """How long a song lasts."""
+    return soundfile.info(audio_file(folder, song)).duration
+
+
 def read_song(folder: Path, song: str, sample_rate: int) -> Tensor:
     """One song, float32 [2, n]; HeartlibError where it is at another rate."""
-    path = next((folder / "audio").glob(f"{song}.*"))
+    path = audio_file(folder, song)
     wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
     if rate != sample_rate:
         raise HeartlibError(f"{path} is at {rate} Hz, not {sample_rate}")
@@ -51,15 +73,58 @@ def read_songs(
     folder: Path, ids: list[str], sample_rate: int, what: str = "songs"
 ) -> Iterator[tuple[str, Tensor]]:
     """Every song's id and audio [2, n], in order, a few read ahead; with a progress bar."""
+    return read_each(ids, lambda song: read_song(folder, song, sample_rate), what)
+
+
+def read_each(
+    ids: list[str], read: Callable[[str], Item], what: str = "songs"
+) -> Iterator[tuple[str, Item]]:
+    """Every song's id and what `read` makes of it in a thread, in order; with a progress bar."""
     workers = min(16, os.cpu_count() or 1)
-    waiting: deque = deque()
+    waiting: deque[tuple[str, Future[Item]]] = deque()
     with ThreadPoolExecutor(workers) as pool, tqdm(total=len(ids), desc=what, unit="song") as bar:
         for song in ids:
-            waiting.append((song, pool.submit(read_song, folder, song, sample_rate)))
+            waiting.append((song, pool.submit(read, song)))
             if len(waiting) >= 2 * workers:
-                song, audio = waiting.popleft()
-                yield song, audio.result()
+                song, item = waiting.popleft()
+                yield song, item.result()
                 bar.update()
-        for song, audio in waiting:
-            yield song, audio.result()
+        for song, item in waiting:
+            yield song, item.result()
             bar.update()
+
+
+class Arriving(Generic[Item]):
+    """The songs of a corpus folder that is still being made, read by threads as they appear.
+
+    A song is there when its truth is: `heartlib corpus make` writes that last.
+    """
+
+    def __init__(self, folder: Path, read: Callable[[str], Item], workers: int = 4) -> None:
+        self.folder, self.read, self.workers = folder, read, workers
+        self.pool = ThreadPoolExecutor(workers)
+        self.met: set[str] = set()
+        self.waiting: deque[str] = deque()
+        self.reading: deque[tuple[str, Future[Item]]] = deque()
+        self.looked = float("-inf")
+
+    def take(self) -> list[tuple[str, Item]]:
+        """The songs that were read since the last call, as (id, what `read` gave for it)."""
+        now = time.monotonic()
+        if now - self.looked > LOOK_SECONDS:
+            self.looked = now
+            names = {path.stem for path in (self.folder / "truth").glob("[!.]*.json")}
+            self.waiting.extend(sorted(names - self.met))
+            self.met |= names
+        found = []
+        while self.reading and self.reading[0][1].done():
+            song, item = self.reading.popleft()
+            found.append((song, item.result()))
+        while self.waiting and len(self.reading) < 8 * self.workers:
+            song = self.waiting.popleft()
+            self.reading.append((song, self.pool.submit(self.read, song)))
+        return found
+
+    def close(self) -> None:
+        """Stops reading."""
+        self.pool.shutdown(wait=True, cancel_futures=True)

@@ -5,7 +5,8 @@ trained before and frozen here; what comes out is a whole `HeartCodec-oss` folde
 
     python -m heartlib.training.flow --data CORPUS --rvq runs/rvq --sq runs/sq/sq_codec --out runs/flow --minutes 9
 
-With `--init FOLDER` instead of `--sq` it begins with a whole codec trained before, of the same codebooks.
+With `--init FOLDER` instead of `--sq` it begins with a whole codec trained before, and takes other
+codebooks of the same shape in their place.
 """
 
 import argparse
@@ -130,16 +131,15 @@ def build_codec(rvq: Path, sq: Path, recipe: FlowRecipe, device: torch.device) -
     return codec.float().to(device)
 
 
-def check_codebooks(codec: HeartCodec, rvq: Path) -> None:
-    """UsageError where the codec's codebooks are not those of `rvq`; rounding to int8 is allowed."""
-    mine = codec.flow_matching.vq_embed.state_dict()
-    for name, book in load_file(rvq / "vq_embed.safetensors").items():
-        if name.endswith("_codebook.embed"):
-            close = mine[name].shape == book.shape and torch.allclose(
-                mine[name].cpu(), book, atol=0.02 * book.abs().max().item()
+def take_codebooks(codec: HeartCodec, rvq: Path) -> None:
+    """Puts the codebooks of `rvq` into a trained codec; UsageError where they have another shape."""
+    books = load_file(rvq / "vq_embed.safetensors")
+    for name, mine in codec.flow_matching.vq_embed.state_dict().items():
+        if name not in books or mine.shape != books[name].shape:
+            raise UsageError(
+                f"the codec to begin with has codebooks of another shape than {rvq}: begin with --sq"
             )
-            if not close:
-                raise UsageError(f"the codec to begin with has other codebooks than {rvq}")
+    codec.flow_matching.vq_embed.load_state_dict(books)
 
 
 def start_small(flow: FlowMatching) -> None:
@@ -217,7 +217,7 @@ def train(
         )
     if init:
         codec = load_for_saving(init).to(device)
-        check_codebooks(codec, rvq)
+        take_codebooks(codec, rvq)
         codec.requires_grad_(False)
         codec.flow_matching.estimator.requires_grad_(True)
         codec.flow_matching.cond_feature_emb.requires_grad_(True)

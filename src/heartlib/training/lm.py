@@ -116,12 +116,37 @@ class Meter:
         return report | ({"pointer": pointer[0]} if pointer else {})
 
 
+class Parts:
+    """The Codes folders in some folders, or below them, where an encoder may still be adding more."""
+
+    def __init__(self, folders: Sequence[Path], tokenizer: Tokenizer, recipe: LMRecipe) -> None:
+        self.folders, self.tokenizer, self.recipe = folders, tokenizer, recipe
+        self.read: set[tuple[int, Path]] = set()
+
+    def fresh(self) -> list[Song]:
+        """The songs of the folders that were not there before; HeartlibError where one is broken."""
+        songs = list[Song]()
+        for number, folder in enumerate(self.folders):
+            below = sorted(path.parent for path in folder.glob("part-*/songs.jsonl"))
+            for part in below or [folder]:
+                if (number, part) not in self.read:
+                    self.read.add((number, part))
+                    recipe = self.recipe
+                    songs += read_songs(part, self.tokenizer, recipe.gen_config, recipe.codebooks)
+        return songs
+
+    def more(self) -> list[Song]:
+        """Those of them that fit the positions and were not held out."""
+        return [song for song in self.fresh() if song.positions <= self.recipe.positions]
+
+
 def prepare(
-    trainer: Trainer, songs: Sequence[Song], collate: Collator
+    trainer: Trainer, songs: list[Song], collate: Collator, parts: Parts
 ) -> Iterator[tuple[int, int, int, Batch]]:
     """Epoch, index in it, dropout's seed and batch of every step from where the trainer stands.
 
-    They depend on the recipe's seed and on the step alone, so that a resumed run has the same.
+    They depend on the recipe's seed, the songs and the step alone, so that a resumed run has the same.
+    Every epoch begins with the songs that have come.
     """
     recipe, step, epoch, index = trainer.recipe, trainer.step, trainer.epoch, trainer.index
     while True:
@@ -134,6 +159,7 @@ def prepare(
             yield epoch, place, seed, batch.pinned() if trainer.device.type == "cuda" else batch
             step += 1
         epoch, index = epoch + 1, 0
+        songs += parts.more()
 
 
 def train(
@@ -154,9 +180,10 @@ def train(
     """
     graphed = graphed and device.type == "cuda"
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    songs: list[Song] = []
-    for folder in data:
-        songs += read_songs(folder, tokenizer, recipe.gen_config, recipe.codebooks)
+    parts = Parts(data, tokenizer, recipe)
+    songs = parts.fresh()
+    if not songs:
+        raise UsageError(f"no Codes folder in {', '.join(map(str, data))}")
     if recipe.pointer_weight and not any((song.sung >= 0).any() for song in songs):
         print("no song says when its words are sung: the pointer learns nothing")
     learn, held_out = split(songs, recipe)
@@ -194,7 +221,7 @@ def train(
     last = min(recipe.steps, trainer.step + (recipe.lot_steps or recipe.steps))
     with (
         Clock(recipe.minutes, recipe.lot_minutes or None, trainer.minutes) as clock,
-        closing(ahead(prepare(trainer, learn, collate))) as prepared,
+        closing(ahead(prepare(trainer, learn, collate, parts))) as prepared,
     ):
         saved_at = clock.minutes
         while not clock.interrupted and (trainer.step < last if recipe.steps else not clock.over):
@@ -207,6 +234,7 @@ def train(
             meter.add(loss, len(batch.at))
             if trainer.step % recipe.log_every == 0:
                 where = {"step": trainer.step, "minutes": clock.minutes, "epoch": trainer.epoch}
+                where["songs"] = len(learn)
                 log(**where, **meter.report(), norm=norm, rate=rate)
             if trainer.step % recipe.validate_every == 0:
                 report_validation()
@@ -220,7 +248,7 @@ def train(
     if trainer.hook is not None:
         trainer.hook.remove()
     model.save_pretrained(out / "HeartMuLa-oss-nano", dtype=save_dtype)
-    longest = max(len(song.frames) for song in learn)
+    longest = max(len(song.frames) for song in list(learn))
     config = replace(recipe.gen_config, longest_song_ms=FRAME_MS * longest)
     text = json.dumps(config.to_dict(), indent=1) + "\n"
     (out / "gen_config.json").write_text(text, encoding="utf-8")

@@ -9,8 +9,10 @@ from all of them (the paper's semantic and phonetic alignment, with truth in the
 
 import argparse
 import json
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -26,7 +28,15 @@ from heartlib.heartcodec.models.query_transformer import (
 )
 from heartlib.heartcodec.models.residual_vq import ResidualVQ
 from heartlib.training.alignment import PITCHES, inventory, phoneme_frames, pitch_frames, read_truth
-from heartlib.training.corpus_audio import read_songs, song_ids, split
+from heartlib.training.corpus_audio import (
+    Arriving,
+    hash_of,
+    read_song,
+    read_songs,
+    song_ids,
+    song_seconds,
+    split,
+)
 from heartlib.training.loop import (
     EMA,
     REPORT_MINUTES,
@@ -42,6 +52,8 @@ from heartlib.training.loop import (
 from heartlib.training.state import has_state, load_state, save_state
 
 MEL_PER_LATENT = MEL_PER_FRAME // LATENTS_PER_FRAME
+FIRST_SONGS = 200  # that must be there before a run begins that follows a corpus in the making
+STEPS_A_LOOK = 100
 
 
 @dataclass(frozen=True)
@@ -66,32 +78,53 @@ class RVQRecipe:
     seed: int = 0
 
 
-@dataclass
 class Songs:
-    """A corpus on the device, song after song: log-mel and the truth of each 25 Hz frame."""
+    """A corpus on the device, song after song: log-mel and the truth of each 25 Hz frame.
 
-    mel: Tensor  # [M, 2·n_mels] float16
-    phonemes: Tensor  # [M / 4] int16
-    pitches: Tensor  # [M / 4] int16
-    frames: int
+    There is room for so many code frames, and more songs may come while a recorded step reads them.
+    """
+
+    def __init__(self, room: int, symbols: list[str], log_mel: LogMel, device: torch.device):
+        self.symbols, self.log_mel, self.device, self.room = symbols, log_mel, device, room
+        width, latents = 2 * log_mel.config.n_mels, room * LATENTS_PER_FRAME
+        self.mel = torch.empty(room * MEL_PER_FRAME, width, dtype=torch.float16, device=device)
+        self.phonemes = torch.zeros(latents, dtype=torch.int16, device=device)
+        self.pitches = torch.zeros(latents, dtype=torch.int16, device=device)
+        self.frames, self.end, self.count = 0, torch.zeros((), device=device), 0
 
     @classmethod
     def load(
         cls, folder: Path, ids: list[str], symbols: list[str], log_mel: LogMel, device: torch.device
     ) -> "Songs":
-        mels, phonemes, pitches = [], [], []
+        """These songs of a corpus folder."""
+        seconds = sum(song_seconds(folder, song) for song in ids)
+        rate = log_mel.config.sample_rate / (log_mel.config.hop_length * MEL_PER_FRAME)
+        songs = cls(round(seconds * rate) + 2 * len(ids), symbols, log_mel, device)
         for song, wave in read_songs(folder, ids, log_mel.config.sample_rate, "mel"):
-            mel = log_mel(wave[None].to(device))[0]  # [2·n_mels, m]
-            mels.append(mel.T.to(torch.float16))
-            latents, truth = mel.shape[1] // MEL_PER_LATENT, read_truth(folder, song)
-            phonemes.append(torch.from_numpy(phoneme_frames(truth, symbols, latents)))
-            pitches.append(torch.from_numpy(pitch_frames(truth, latents)))
-        return cls(
-            torch.cat(mels),
-            torch.cat(phonemes).to(device),
-            torch.cat(pitches).to(device),
-            sum(len(m) for m in mels) // MEL_PER_FRAME,
-        )
+            songs.add(wave, read_truth(folder, song))
+        return songs
+
+    def add(self, wave: Tensor, truth: dict[str, Any]) -> bool:
+        """One more song [2, n]; False where it has no room."""
+        mel = self.log_mel(wave[None].to(self.device))[0].T  # [m, 2·n_mels]
+        frames = len(mel) // MEL_PER_FRAME
+        if self.frames + frames > self.room:
+            return False
+        self.mel[self.frames * MEL_PER_FRAME :][: len(mel)] = mel
+        latents = frames * LATENTS_PER_FRAME
+        for row, labels in (
+            (self.phonemes, phoneme_frames(truth, self.symbols, latents)),
+            (self.pitches, pitch_frames(truth, latents)),
+        ):
+            row[self.frames * LATENTS_PER_FRAME :][:latents] = torch.from_numpy(labels)
+        self.frames, self.count = self.frames + frames, self.count + 1
+        self.end.fill_(self.frames)
+        return True
+
+    def starts(self, count: int, frames: int) -> Tensor:
+        """Random first frames [B] of crops of so many frames."""
+        last = (self.end - frames).clamp_min(0)
+        return (torch.rand(count, device=self.device, dtype=torch.float64) * last).long()
 
     def crops(self, starts: Tensor, frames: int) -> tuple[Tensor, Tensor, Tensor]:
         """Starts [B] in code frames → mel [B, 2·n_mels, 8·T], phonemes [B, 2T], pitches [B, 2T]."""
@@ -226,15 +259,31 @@ def train(
     lot: float | None,
     *,
     graphed: bool = True,
+    follow: float = 0.0,
 ) -> None:
-    """Train until the schedule or the lot ends; resumes from `out/state` where there is one."""
+    """Train until the schedule or the lot ends; resumes from `out/state` where there is one.
+
+    `follow`: begin while the corpus is being made and take up to so many hours of it as they come.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
-    train_ids, held_ids = split(song_ids(data), recipe.held_out)
-    symbols = inventory([read_truth(data, song) for song in train_ids])
-    log_mel = LogMel(encoder).to(device)
-    songs = Songs.load(data, train_ids, symbols, log_mel, device)
-    held = Songs.load(data, held_ids, symbols, log_mel, device)
+    log_mel, arriving = LogMel(encoder).to(device), None
+    known = out / "phonemes.json"
+    symbols = json.loads(known.read_text("utf-8")) if has_state(out / "state") else None
+    if follow:
+        rate = encoder.sample_rate
+        arriving = Arriving(
+            data, lambda song: (read_song(data, song, rate), read_truth(data, song))
+        )
+        songs, held = first_songs(arriving, follow, recipe, symbols, log_mel, device)
+    else:
+        train_ids, held_ids = split(song_ids(data), recipe.held_out)
+        symbols = symbols or inventory([read_truth(data, song) for song in train_ids])
+        songs = Songs.load(data, train_ids, symbols, log_mel, device)
+        held = Songs.load(data, held_ids, symbols, log_mel, device)
+    symbols = songs.symbols
+    out.mkdir(parents=True, exist_ok=True)
+    known.write_text(json.dumps(symbols, ensure_ascii=False) + "\n", "utf-8")
     model = Tokenizer(encoder, recipe, len(symbols)).to(device)
     ema = EMA(model, recipe.ema_decay).to(device)
     graphed = graphed and device.type == "cuda"
@@ -253,11 +302,10 @@ def train(
             extra={"minutes": minutes, "recipe": asdict(recipe)},
         )
 
-    log(songs=len(train_ids), held_out=len(held_ids), frames=songs.frames, phonemes=len(symbols))
-    last = songs.frames - recipe.crop_frames
+    log(songs=songs.count, held_out=held.count, frames=songs.frames, phonemes=len(symbols))
 
     def one_step() -> dict[str, Tensor]:
-        starts = torch.randint(last, (recipe.batch,), device=device)
+        starts = songs.starts(recipe.batch, recipe.crop_frames)
         found = losses(model, songs, starts, recipe, True)
         optimizer.zero_grad(set_to_none=True)
         found["loss"].backward()
@@ -273,16 +321,20 @@ def train(
             set_learning_rate(optimizer, learning_rate(clock.fraction, recipe.peak_lr))
             found = update()
             step += 1
+            if arriving and step % STEPS_A_LOOK == 0:
+                place(arriving.take(), songs, held, recipe)
             if clock.minutes >= report:
                 check_finite(found["loss"], step, out)
                 figures = {k: v for k, v in found.items() if k in ("loss", "mel")}
-                log(step=step, minutes=clock.minutes, **figures)
+                log(step=step, minutes=clock.minutes, songs=songs.count, **figures)
                 report += REPORT_MINUTES
                 if clock.minutes - saved >= SAVE_MINUTES:
                     saved = clock.minutes
                     save(saved)
         check_finite(found["loss"], step, out)
         save(clock.minutes)
+    if arriving:
+        arriving.close()
     ema.copy_to(model)
     model.eval()
     log(
@@ -290,10 +342,38 @@ def train(
         minutes=clock.minutes,
         **{f"held_{k}": v for k, v in evaluate(model, held, recipe).items()},
     )
-    write(model, encoder, symbols, out)
+    write(model, encoder, out)
 
 
-def write(model: Tokenizer, encoder: MelEncoderConfig, symbols: list[str], out: Path) -> None:
+def place(found: list, songs: Songs, held: Songs, recipe: RVQRecipe) -> None:
+    """Puts songs that have arrived to those to learn from or to those held out."""
+    for song, (wave, truth) in found:
+        (songs if hash_of(song, recipe.held_out) else held).add(wave, truth)
+
+
+def first_songs(
+    arriving: Arriving,
+    hours: float,
+    recipe: RVQRecipe,
+    symbols: list[str] | None,
+    log_mel: LogMel,
+    device: torch.device,
+) -> tuple[Songs, Songs]:
+    """Room for so many hours with the first songs in it, and held-out ones; waits until they are there."""
+    found: list = []
+    while len(found) < FIRST_SONGS or all(hash_of(s, recipe.held_out) for s, _ in found):
+        found += arriving.take()
+        time.sleep(0.2)
+    symbols = symbols or inventory([truth for _, (_, truth) in found])
+    frames = round(hours * 3600 * log_mel.config.sample_rate / log_mel.config.hop_length)
+    frames //= MEL_PER_FRAME
+    songs = Songs(frames, symbols, log_mel, device)
+    held = Songs(2 * frames // recipe.held_out, symbols, log_mel, device)
+    place(found, songs, held, recipe)
+    return songs, held
+
+
+def write(model: Tokenizer, encoder: MelEncoderConfig, out: Path) -> None:
     """The encoder as a `HeartCodec-oss-encoder` folder, the codebooks beside it."""
     folder = out / "HeartCodec-oss-encoder"
     folder.mkdir(parents=True, exist_ok=True)
@@ -311,7 +391,6 @@ def write(model: Tokenizer, encoder: MelEncoderConfig, symbols: list[str], out: 
         {k: v.cpu().contiguous() for k, v in model.state_dict().items()},
         out / "tokenizer.safetensors",
     )
-    (out / "phonemes.json").write_text(json.dumps(symbols, ensure_ascii=False) + "\n")
 
 
 def main() -> None:
@@ -325,10 +404,28 @@ def main() -> None:
     )
     parser.add_argument("--lot", type=float, help="stop after so many minutes; run again to go on")
     parser.add_argument("--batch", type=int, default=RVQRecipe.batch)
+    parser.add_argument("--width", type=int, default=MelEncoderConfig.width, help="of the encoder")
+    parser.add_argument("--layers", type=int, default=MelEncoderConfig.num_layers)
+    parser.add_argument(
+        "--follow",
+        type=float,
+        default=0.0,
+        metavar="HOURS",
+        help="begin while the corpus is being made; take so many hours of it as they come",
+    )
     parser.add_argument("--no-graph", action="store_true", help="launch every kernel from Python")
     given = parser.parse_args()
     recipe = RVQRecipe(minutes=given.minutes, batch=given.batch)
-    train(given.data, given.out, recipe, MelEncoderConfig(), given.lot, graphed=not given.no_graph)
+    encoder = MelEncoderConfig(width=given.width, num_layers=given.layers)
+    train(
+        given.data,
+        given.out,
+        recipe,
+        encoder,
+        given.lot,
+        graphed=not given.no_graph,
+        follow=given.follow,
+    )
 
 
 if __name__ == "__main__":

@@ -10,8 +10,11 @@ masked, so that few voices make many. Writes DIR/HeartTranscriptor-oss, DIR/log.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import fields
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,37 +24,40 @@ import torch.nn.functional as F
 from tokenizers import AddedToken, Tokenizer
 from torch import Tensor, nn
 
+from heartlib.corpus.lexicon import LANGUAGES
 from heartlib.errors import HeartlibError
-from heartlib.training.alignment import inventory, read_truth
-from heartlib.training.corpus_audio import song_ids, split
 from heartlib.training.listener_run import Run
+from heartlib.training.lm_data import ahead
 from heartlib.training.loop import autocast
+from heartlib.training.state import has_state
+from heartlib.training.transcriptor_corpus import Corpus, Following
 from heartlib.training.transcriptor_data import (
     MELS,
     N_FFT,
     RATE,
     WINDOW,
-    Recordings,
-    draw_crops,
+    Crops,
+    Cutter,
 )
 from heartlib.training.transcriptor_hearing import Heard, hear
 from heartlib.training.transcriptor_recipe import TranscriptorRecipe
 
-START, LANGUAGE, TASK, PLAIN, END = (
+START, TASK, PLAIN, END = (
     "<|startoftranscript|>",
-    "<|en|>",
     "<|transcribe|>",
     "<|notimestamps|>",
     "<|endoftext|>",
 )
+MARKS = {language: f"<|{language}|>" for language in LANGUAGES}
 PREFIX = 4  # marks before the text
+STEPS_A_LOOK = 100  # for new songs
 
 
 def whisper_tokenizer(words: Tokenizer) -> Tokenizer:
     """The lyrics' tokenizer with Whisper's marks behind its ids."""
     tokenizer = Tokenizer.from_str(words.to_str())
     tokenizer.add_special_tokens(
-        [AddedToken(mark, special=True) for mark in (END, START, LANGUAGE, TASK, PLAIN)]
+        [AddedToken(mark, special=True) for mark in (END, START, *MARKS.values(), TASK, PLAIN)]
     )
     return tokenizer
 
@@ -141,53 +147,68 @@ def train(
     *,
     lot: float | None = None,
     device: torch.device,
+    follow: float = 0.0,
 ) -> dict[str, float]:
-    """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state; last figures."""
+    """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state; last figures.
+
+    `follow`: begin while the corpora are being made and take up to so many hours of them as they come.
+    """
     torch.manual_seed(recipe.seed)
     tokenizer = whisper_tokenizer(Tokenizer.from_file(str(tokenizer_file)))
     number: dict[str, int] = tokenizer.get_vocab()
-    prefix = tuple(number[mark] for mark in (START, LANGUAGE, TASK, PLAIN))
-    ids = [(folder, split(song_ids(folder), recipe.held_out)) for folder in data]
-    symbols = inventory([read_truth(folder, song) for folder, (learn, _) in ids for song in learn])
-    filters = mel_filters(device)
-    songs, held = (
-        Recordings.join(
-            [
-                Recordings.load(folder, parts[part], symbols, tokenizer, filters)
-                for folder, parts in ids
-            ]
-        )
-        for part in (0, 1)
-    )
-    model = Listener(recipe, tokenizer, len(symbols)).to(device)
+    prefixes = {
+        language: tuple(number[m] for m in (START, mark, TASK, PLAIN))
+        for language, mark in MARKS.items()
+    }
+    filters, known = mel_filters(device), out / "phonemes.json"
+    symbols = json.loads(known.read_text("utf-8")) if has_state(out / "state") else None
+    corpus: Corpus | Following
+    if follow:
+        corpus = Following(data, symbols, tokenizer, filters, recipe.held_out, follow)
+    else:
+        corpus = Corpus.load(data, symbols, tokenizer, filters, recipe.held_out)
+    out.mkdir(parents=True, exist_ok=True)
+    known.write_text(json.dumps(corpus.symbols, ensure_ascii=False) + "\n", "utf-8")
+    model = Listener(recipe, tokenizer, len(corpus.symbols)).to(device)
     run = Run(model, recipe, out)
     weights = sum(p.numel() for p in model.whisper.parameters())
+    songs = corpus.learned
     run.log(songs=len(songs.songs), hours=songs.hours, parameters=weights, step=run.step)
+    draw = Cutter(prefixes, number[END], recipe.most_tokens, recipe.spliced)
+    whole = Cutter(prefixes, number[END], recipe.most_tokens)
 
-    def batch(rng: np.random.Generator, part: Recordings, noisy: bool) -> Heard:
-        crops = draw_crops(part.songs, recipe.batch, recipe.most_tokens, prefix, number[END], rng)
-        return hear(part, crops, recipe if noisy else None)
+    def cuts() -> Iterator[Crops]:
+        for step in count(run.step):
+            yield draw(
+                corpus.learned.songs, recipe.batch, np.random.default_rng([recipe.seed, step])
+            )
 
     @torch.inference_mode()
     def measure() -> dict[str, float]:
         model.eval()
         totals = torch.zeros(4, device=device)
         for seed in range(4):
+            crops = whole(corpus.held.songs, recipe.batch, np.random.default_rng(seed))
             with autocast(device):
-                loss, right = losses(model, batch(np.random.default_rng(seed), held, False))
+                loss, right = losses(model, hear(corpus.held, crops, None))
             totals += torch.cat((loss, torch.stack([*right.values()]))) / 4
         model.train()
         names = ("held_loss", "held_phoneme_loss", "held_tokens", "held_phonemes")
         return dict(zip(names, totals.tolist(), strict=True))
 
-    def learn(rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        heard = batch(rng, songs, True)
+    def learn(_: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        if run.step % STEPS_A_LOOK == 0:
+            corpus.grow()
+        heard = hear(corpus.learned, next(drawn), recipe)
         with autocast(device):
             loss, right = losses(model, heard, recipe.token_noise)
         total = loss[0] + recipe.phoneme_weight * loss[1]
-        return total, {"loss": loss[0].detach(), "phoneme_loss": loss[1].detach(), **right}
+        found = {"loss": loss[0].detach(), "phoneme_loss": loss[1].detach(), **right}
+        return total, found | {"hours": torch.tensor(corpus.learned.hours)}
 
-    figures = run.train(learn, measure, lot)
+    with closing(ahead(cuts())) as drawn:
+        figures = run.train(learn, measure, lot)
+    corpus.close()
     write(model, tokenizer, out / "HeartTranscriptor-oss")
     return figures
 
@@ -197,7 +218,7 @@ def write(model: Listener, tokenizer: Tokenizer, folder: Path) -> None:
     from transformers import GenerationConfig, WhisperFeatureExtractor, WhisperTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
-    number = {mark: tokenizer.token_to_id(mark) for mark in (START, LANGUAGE, TASK, PLAIN, END)}
+    number: dict[str, int] = tokenizer.get_vocab()
     whisper: Any = model.whisper
     config = whisper.config
     whisper.generation_config = GenerationConfig(
@@ -206,7 +227,7 @@ def write(model: Listener, tokenizer: Tokenizer, folder: Path) -> None:
         pad_token_id=number[END],
         decoder_start_token_id=number[START],
         is_multilingual=True,
-        lang_to_id={LANGUAGE: number[LANGUAGE]},
+        lang_to_id={mark: number[mark] for mark in MARKS.values()},
         task_to_id={"transcribe": number[TASK]},
         no_timestamps_token_id=number[PLAIN],
         max_length=config.max_target_positions,
@@ -229,6 +250,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--lot", type=float, help="stop after so many minutes; run again to go on")
+    parser.add_argument(
+        "--follow",
+        type=float,
+        default=0.0,
+        metavar="HOURS",
+        help="begin while the corpus is being made; take so many hours of it as they come",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for field in fields(TranscriptorRecipe):
         flag = f"--{field.name.replace('_', '-')}"
@@ -236,7 +264,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     values = {field.name: getattr(given, field.name) for field in fields(TranscriptorRecipe)}
     recipe, device = TranscriptorRecipe(**values), torch.device(given.device)
-    train(given.data, given.tokenizer, given.out, recipe, lot=given.lot, device=device)
+    train(
+        given.data,
+        given.tokenizer,
+        given.out,
+        recipe,
+        lot=given.lot,
+        device=device,
+        follow=given.follow,
+    )
 
 
 if __name__ == "__main__":

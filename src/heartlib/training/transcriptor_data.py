@@ -6,6 +6,7 @@ Legend: B crops, F mel frames of 10 ms, W = 3000 of them in a window of 30 s, L 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from torch import Tensor
 from heartlib.audio.resampling import resample
 from heartlib.errors import HeartlibError
 from heartlib.training.alignment import read_truth
-from heartlib.training.corpus_audio import read_songs
+from heartlib.training.corpus_audio import read_each, read_song
 
 RATE, HOP, N_FFT, MELS = 16000, 160, 400, 80
 FRAME_RATE = 100  # mel frames a second; the encoder has half as many
 WINDOW = 3000
 FLOOR = -10.0  # log10 of the least power
+MOST_WORDS = 6  # of a spliced piece
+PAUSE = 0.3  # seconds around it at most
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Lyrics:
     starts: np.ndarray  # seconds
     ends: np.ndarray
     tokens: tuple[tuple[int, ...], ...]
+    language: str = "en"
 
 
 @dataclass(frozen=True)
@@ -64,42 +68,45 @@ class Recordings:
         filters: Tensor,
     ) -> Recordings:
         """Read the songs, mixed down to one channel; `filters` [201, 80] on the device."""
-        mels, bands, phonemes, songs, first = [], [], [], [], 0
-        number = {symbol: i for i, symbol in enumerate(symbols)}
-        for name, wave in read_songs(folder, ids, 48000, "songs"):
-            mono = [wave.mean(0).numpy()]
-            truth = read_truth(folder, name)
-            if (folder / "stems" / name).is_dir():
-                check_stems(folder / "stems" / name, truth)
-                voices = sung_alone(folder / "stems" / name, len(mono[0]))
-                mono = [voices, mono[0] - voices]
-            low = torch.from_numpy(resample(np.stack(mono), 48000, RATE)).to(filters)
-            for part, rows in zip((mels, bands), low, strict=False):
-                part.append(log_mel(rows, filters).half())
-            frames = len(mels[-1])
-            labels = np.zeros(frames, np.int16)
-            for symbol, start, end in truth["phonemes"]:
-                labels[round(start * FRAME_RATE) : round(end * FRAME_RATE)] = number.get(symbol, 0)
-            phonemes.append(torch.from_numpy(labels))
-            words = truth["words"]
-            songs.append(
-                Lyrics(
-                    first,
-                    frames,
-                    np.array([word["start"] for word in words]),
-                    np.array([word["end"] for word in words]),
-                    tuple(tuple(tokenizer.encode(word["word"].lower()).ids) for word in words),
-                )
-            )
-            first += frames
-        if bands and len(bands) < len(mels):
+        parts = [
+            cls.of(heard, symbols, tokenizer, filters)
+            for _, heard in read_each(ids, partial(hearing, folder))
+        ]
+        if len({part.band is None for part in parts}) > 1:
             raise HeartlibError(f"some songs of {folder} have stems and some do not: make them all")
-        band = torch.cat(bands) if bands else None
-        return cls(torch.cat(mels), band, torch.cat(phonemes).to(filters.device), songs)
+        return cls.join(parts)
+
+    @classmethod
+    def of(
+        cls,
+        heard: tuple[np.ndarray, dict[str, Any]],
+        symbols: list[str],
+        tokenizer: Tokenizer,
+        filters: Tensor,
+    ) -> Recordings:
+        """One song, as `hearing` gives it."""
+        low, truth = heard
+        number = {symbol: i for i, symbol in enumerate(symbols)}
+        mels = [log_mel(row, filters).half() for row in torch.from_numpy(low).to(filters)]
+        frames = len(mels[0])
+        labels = np.zeros(frames, np.int16)
+        for symbol, start, end in truth["phonemes"]:
+            labels[round(start * FRAME_RATE) : round(end * FRAME_RATE)] = number.get(symbol, 0)
+        words = truth["words"]
+        song = Lyrics(
+            0,
+            frames,
+            np.array([word["start"] for word in words]),
+            np.array([word["end"] for word in words]),
+            tuple(tuple(tokenizer.encode(word["word"].lower()).ids) for word in words),
+            truth.get("language", "en"),
+        )
+        band = mels[1] if len(mels) > 1 else None
+        return cls(mels[0], band, torch.from_numpy(labels).to(filters.device), [song])
 
     @classmethod
     def join(cls, parts: list[Recordings]) -> Recordings:
-        """Several corpora, one behind the other."""
+        """Several recordings, one behind the other."""
         songs, first = list[Lyrics](), 0
         for part in parts:
             songs += [replace(song, first=song.first + first) for song in part.songs]
@@ -113,6 +120,17 @@ class Recordings:
             torch.cat([part.phonemes for part in parts]),
             songs,
         )
+
+
+def hearing(folder: Path, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """A song of a corpus at 16 kHz, mixed down: [1, n], or [2, n] its voices and its band; its truth."""
+    mono = read_song(folder, name, 48000).mean(0).numpy()[None]
+    truth = read_truth(folder, name)
+    if (folder / "stems" / name).is_dir():
+        check_stems(folder / "stems" / name, truth)
+        voices = sung_alone(folder / "stems" / name, mono.shape[1])
+        mono = np.stack([voices, mono[0] - voices])
+    return resample(mono, 48000, RATE), truth
 
 
 def check_stems(folder: Path, truth: dict[str, Any]) -> None:
@@ -150,33 +168,88 @@ def scaled(mel: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Crops:
-    """What to hear and what to write: first frame and length [B], tokens int64 [B, L], −100 behind the end."""
+    """What to hear and what to write.
 
-    first: np.ndarray
+    at: int64 [B, W], the frame heard at each moment, the last one repeated behind the end; frames [B],
+    how many there are; spliced [B], whether the row is of pieces that no band plays to; tokens int64
+    [B, L], −100 behind the end.
+    """
+
+    at: np.ndarray
     frames: np.ndarray
+    spliced: np.ndarray
     tokens: np.ndarray
 
 
-def draw_crops(
+class Cutter:
+    """Draws crops of 5 to 30 s, cut between words: stretches of songs, or words of several spliced together.
+
+    Splicing makes sentences that no song has, so that nothing can be written down from memory. A row is
+    in one language. prefixes: by language the ids before the words; end: the id behind them.
+    """
+
+    def __init__(
+        self, prefixes: dict[str, tuple[int, ...]], end: int, most_tokens: int, spliced: float = 0.0
+    ) -> None:
+        self.prefixes, self.end, self.most_tokens = prefixes, end, most_tokens
+        self.spliced = spliced
+
+    def __call__(self, songs: list[Lyrics], count: int, rng: np.random.Generator) -> Crops:
+        """So many crops, long songs more often."""
+        weight = np.array([song.frames for song in songs], float)
+        chosen = rng.choice(len(songs), count, p=weight / weight.sum())
+        at, frames = np.zeros((count, WINDOW), np.int64), np.zeros(count, np.int64)
+        tokens = np.full((count, self.most_tokens), -100, np.int64)
+        spliced = (rng.random(count) < self.spliced) & [len(songs[i].tokens) > 0 for i in chosen]
+        by_language: dict[str, list[int]] = {}
+        if spliced.any():
+            for index, song in enumerate(songs):
+                if song.tokens:
+                    by_language.setdefault(song.language, []).append(index)
+        for row, index in enumerate(chosen):
+            song, length = songs[index], rng.uniform(5, WINDOW / FRAME_RATE)
+            prefix = self.prefixes[song.language]
+            most = self.most_tokens - len(prefix) - 1
+            if spliced[row]:
+                others = by_language[song.language]
+                pieces, text = splice(songs, others, length, most, rng)
+            else:
+                begin, stop, text = cut(song, length, most, rng)
+                pieces = [
+                    (song.first + round(begin * FRAME_RATE), round((stop - begin) * FRAME_RATE))
+                ]
+            heard = np.concatenate([first + np.arange(n) for first, n in pieces])[:WINDOW]
+            at[row], frames[row] = np.pad(heard, (0, WINDOW - len(heard)), "edge"), len(heard)
+            ids = [*prefix, *text, self.end]
+            tokens[row, : len(ids)] = ids
+        return Crops(at, frames, spliced, tokens)
+
+
+def splice(
     songs: list[Lyrics],
-    count: int,
+    others: list[int],
+    length: float,
     most_tokens: int,
-    prefix: tuple[int, ...],
-    end: int,
     rng: np.random.Generator,
-) -> Crops:
-    """Crops of 5 to 30 s cut between words, long songs more often; rows are prefix, words, end."""
-    weight = np.array([song.frames for song in songs], float)
-    first, frames = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    tokens = np.full((count, most_tokens), -100, np.int64)
-    for row, index in enumerate(rng.choice(len(songs), count, p=weight / weight.sum())):
-        song, length = songs[index], rng.uniform(5, WINDOW / FRAME_RATE)
-        begin, stop, text = cut(song, length, most_tokens - len(prefix) - 1, rng)
-        first[row] = song.first + round(begin * FRAME_RATE)
-        frames[row] = min(round((stop - begin) * FRAME_RATE), WINDOW)
-        ids = [*prefix, *text, end]
-        tokens[row, : len(ids)] = ids
-    return Crops(first, frames, tokens)
+) -> tuple[list[tuple[int, int]], list[int]]:
+    """Pieces (first frame, frames) of a few words each, at most `length` seconds, and their tokens."""
+    pieces, text, left = list[tuple[int, int]](), list[int](), length
+    while True:
+        song = songs[others[rng.integers(len(others))]]
+        first = int(rng.integers(len(song.tokens)))
+        last = min(first + int(rng.integers(1, MOST_WORDS + 1)), len(song.tokens)) - 1
+        begin = max(middle(song, first), song.starts[first] - PAUSE, 0.0)
+        stop = song.ends[last] + PAUSE
+        if last + 1 < len(song.tokens):
+            stop = min(stop, max(middle(song, last + 1), song.ends[last]))
+        stop = min(stop, song.frames / FRAME_RATE)
+        ids = [i for word in song.tokens[first : last + 1] for i in word]
+        if pieces and (stop - begin > left or len(text) + len(ids) > most_tokens):
+            return pieces, text
+        pieces.append(
+            (song.first + round(begin * FRAME_RATE), max(1, round((stop - begin) * FRAME_RATE)))
+        )
+        text, left = (text + ids)[:most_tokens], left - (stop - begin)
 
 
 def cut(

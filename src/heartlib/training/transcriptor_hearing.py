@@ -25,9 +25,10 @@ class Heard:
 
 def hear(songs: Recordings, crops: Crops, recipe: TranscriptorRecipe | None) -> Heard:
     """Cuts the crops out of the songs; with a recipe, warped and masked at random."""
-    device, rows = songs.mel.device, len(crops.first)
-    first = torch.from_numpy(crops.first).to(device)
+    device, rows = songs.mel.device, len(crops.at)
+    source = torch.from_numpy(crops.at).to(device)  # [B, W]
     frames = torch.from_numpy(crops.frames).to(device)
+    spliced = torch.from_numpy(crops.spliced).to(device)
     speed = torch.ones(rows, device=device)
     if recipe:
         speed += recipe.stretch * (2 * torch.rand(rows, device=device) - 1)
@@ -36,13 +37,13 @@ def hear(songs: Recordings, crops: Crops, recipe: TranscriptorRecipe | None) -> 
     at = clock * speed[:, None]  # [B, W], frames from the crop's start
     inside = at < frames[:, None]
     low = at.long().minimum(frames[:, None] - 1)
-    here, after = first[:, None] + low, first[:, None] + (low + 1).minimum(frames[:, None] - 1)
+    here, after = source.gather(1, low), source.gather(1, (low + 1).minimum(frames[:, None] - 1))
     part = (at - at.floor())[..., None]
     mel = songs.mel[here].float() * (1 - part) + songs.mel[after].float() * part  # [B, W, 80]
     if recipe:
         mel = disguise(mel, recipe)
     if songs.band is not None:
-        mel = accompanied(mel, songs.band, here, recipe)
+        mel = accompanied(mel, songs.band, here, low, spliced, recipe)
     mel = torch.where(inside[..., None], mel, FLOOR)
     phonemes = torch.where(inside, songs.phonemes[here].long(), -100)[:, ::2]
     mel = scaled(mel)
@@ -52,15 +53,23 @@ def hear(songs: Recordings, crops: Crops, recipe: TranscriptorRecipe | None) -> 
 
 
 def accompanied(
-    voices: Tensor, band: Tensor, here: Tensor, recipe: TranscriptorRecipe | None
+    voices: Tensor,
+    band: Tensor,
+    here: Tensor,
+    clock: Tensor,
+    spliced: Tensor,
+    recipe: TranscriptorRecipe | None,
 ) -> Tensor:
-    """Voices' log mel [B, W, 80] with the band at frames `here` [B, W]; with a recipe, any or none."""
+    """Voices' log mel [B, W, 80] with the band at frames `here` [B, W]; with a recipe, any or none.
+
+    Another song's band, which spliced rows [B] always have, goes on with the clock [B, W].
+    """
     rows, device = len(voices), voices.device
     level = torch.zeros(rows, 1, 1, device=device)
     if recipe:
-        other = torch.rand(rows, device=device) < recipe.other_band
-        away = torch.randint(len(band), (rows,), device=device) * other
-        here = (here + away[:, None]) % len(band)
+        other = spliced | (torch.rand(rows, device=device) < recipe.other_band)
+        away = torch.randint(len(band), (rows, 1), device=device)
+        here = torch.where(other[:, None], (away + clock) % len(band), here)
         level = recipe.loudest_band * (3 * torch.rand_like(level) - 2)
         level = torch.where(torch.rand_like(level) < recipe.alone, FLOOR, level)
     return (10**voices + 10 ** (band[here].float() + level)).clamp_min(10**FLOOR).log10()

@@ -9,13 +9,13 @@ class TranscriptorRecipe:
 
     width: int = 192
     heads: int = 3
-    encoder_layers: int = 5
-    decoder_layers: int = 3
+    encoder_layers: int = 6
+    decoder_layers: int = 2
     dropout: float = 0.1
     minutes: float = 8.0  # of the whole schedule
     steps: int = 0  # 0: minutes decide; else the schedule has this many steps
     lot_steps: int = 0  # of this run, when steps decide; 0: to the end of the schedule
-    batch: int = 64
+    batch: int = 128
     peak_lr: float = 1.5e-3
     weight_decay: float = 0.05
     ema_decay: float = 0.998
@@ -25,6 +25,7 @@ class TranscriptorRecipe:
     shift: float = 0.1  # and their spectrum moved up or down
     tilt: float = 0.6  # log10 of power, at most, from the lowest band to the highest
     masks: int = 2  # of time and of frequency each
+    spliced: float = 0.5  # share of the crops that are words of several songs
     alone: float = 0.2  # share of the crops without a band, where the corpus has stems
     other_band: float = 0.5  # share of the others with the band of another song
     loudest_band: float = (
