@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from heartlib.audio.resampling import resample
 from heartlib.errors import HeartlibError, UsageError
@@ -163,9 +164,10 @@ def train(
         loss = info_nce(audio, text, scale, torch.from_numpy(alike).to(device))
         return loss, {"loss": loss.detach()}
 
-    figures = run.train(learn, lambda: retrieval(model, held, recipe.retrieved), lot)
-    model.save_pretrained(out / "HeartCLAP-oss", dtype=torch.bfloat16)
-    return figures
+    def keep(mean: nn.Module) -> None:
+        cast(HeartCLAP, mean).save_pretrained(out / "HeartCLAP-oss", dtype=torch.bfloat16)
+
+    return run.train(learn, lambda: retrieval(model, held, recipe.retrieved), lot, keep)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

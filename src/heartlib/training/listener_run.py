@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -62,11 +63,13 @@ class Run:
         learn: Callable[[np.random.Generator], tuple[Tensor, dict[str, Tensor]]],
         measure: Callable[[], dict[str, float]],
         lot: float | None,
+        keep: Callable[[nn.Module], None],
     ) -> dict[str, float]:
         """Steps until the schedule, the lot or Ctrl-C ends it; leaves the running mean in the model.
 
         `learn` gives the loss of a batch drawn with its generator, and figures for the log; `measure`
-        those of held-out songs, the last of which are returned.
+        those of held-out songs, the last of which are returned; `keep` writes a model that others can
+        use, whenever a state is saved.
         """
         recipe, loss = self.recipe, torch.zeros(())
         report, saved = self.minutes + REPORT_MINUTES, self.minutes
@@ -87,12 +90,20 @@ class Run:
                     if clock.minutes - saved >= SAVE_MINUTES:
                         saved = clock.minutes
                         self.save(saved)
+                        keep(self.mean())
             check_finite(loss, self.step, self.out)
             self.save(clock.minutes)
         self.ema.copy_to(self.model)
         found = measure()
         self.log(step=self.step, minutes=clock.minutes, averaged=True, **found)
+        keep(self.model)
         return found
+
+    def mean(self) -> nn.Module:
+        """A copy of the model with its running mean."""
+        mean = copy.deepcopy(self.model)
+        self.ema.copy_to(mean)
+        return mean
 
     def update(self, loss: Tensor) -> None:
         """One step down the loss."""

@@ -7,7 +7,10 @@ from all of them (the paper's semantic and phonetic alignment, with truth in the
     python -m heartlib.training.rvq --data CORPUS --out runs/rvq --minutes 6
 """
 
+from __future__ import annotations
+
 import argparse
+import copy
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -21,6 +24,7 @@ from torch.nn import functional as F
 
 from heartlib.heartcodec.configuration_heartcodec import LATENTS_PER_FRAME
 from heartlib.heartcodec.models.query_transformer import (
+    LOG_FLOOR,
     MEL_PER_FRAME,
     LogMel,
     MelEncoderConfig,
@@ -52,8 +56,9 @@ from heartlib.training.loop import (
 from heartlib.training.state import has_state, load_state, save_state
 
 MEL_PER_LATENT = MEL_PER_FRAME // LATENTS_PER_FRAME
-FIRST_SONGS = 200  # that must be there before a run begins that follows a corpus in the making
+FIRST_SONGS = 64  # that must be there before a run begins that follows a corpus in the making
 STEPS_A_LOOK = 100
+COLOURS = 5  # points across the spectrum
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,9 @@ class RVQRecipe:
     alignment: float = 0.2
     level_dropout: float = 0.5
     ema_decay: float = 0.999
+    stretch: float = 0.08  # crops are up to so much faster or slower
+    loudness: float = 6.0  # dB, up or down
+    colour: float = 4.0  # dB, up or down at points across the spectrum
     held_out: int = 16  # one song in so many
     seed: int = 0
 
@@ -95,7 +103,7 @@ class Songs:
     @classmethod
     def load(
         cls, folder: Path, ids: list[str], symbols: list[str], log_mel: LogMel, device: torch.device
-    ) -> "Songs":
+    ) -> Songs:
         """These songs of a corpus folder."""
         seconds = sum(song_seconds(folder, song) for song in ids)
         rate = log_mel.config.sample_rate / (log_mel.config.hop_length * MEL_PER_FRAME)
@@ -126,15 +134,42 @@ class Songs:
         last = (self.end - frames).clamp_min(0)
         return (torch.rand(count, device=self.device, dtype=torch.float64) * last).long()
 
-    def crops(self, starts: Tensor, frames: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Starts [B] in code frames → mel [B, 2·n_mels, 8·T], phonemes [B, 2T], pitches [B, 2T]."""
+    def crops(
+        self, starts: Tensor, frames: int, speed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Starts [B] in code frames → mel [B, 2·n_mels, 8·T], phonemes [B, 2T], pitches [B, 2T].
+
+        speed [B]: how fast each row passes.
+        """
         device = starts.device
-        mel = self.mel[
-            starts[:, None] * MEL_PER_FRAME + torch.arange(frames * MEL_PER_FRAME, device=device)
-        ]
-        at = starts[:, None] * LATENTS_PER_FRAME
-        at = at + torch.arange(frames * LATENTS_PER_FRAME, device=device)
-        return mel.float().transpose(1, 2), self.phonemes[at].long(), self.pitches[at].long()
+        fine = torch.arange(frames * MEL_PER_FRAME, device=device)
+        coarse = torch.arange(frames * LATENTS_PER_FRAME, device=device)
+        fine, coarse = fine.expand(len(starts), -1), coarse.expand(len(starts), -1)
+        first = starts[:, None] * MEL_PER_FRAME
+        if speed is None:
+            mel = self.mel[first + fine].float()
+        else:
+            passed = fine * speed[:, None]
+            low, part = passed.long(), (passed - passed.floor())[..., None]
+            mel = torch.lerp(self.mel[first + low].float(), self.mel[first + low + 1].float(), part)
+            coarse = ((coarse + 0.5) * speed[:, None]).long()
+        at = starts[:, None] * LATENTS_PER_FRAME + coarse
+        return mel.transpose(1, 2), self.phonemes[at].long(), self.pitches[at].long()
+
+    def varied(self, recipe: RVQRecipe) -> tuple[Tensor, Tensor, Tensor]:
+        """A random batch of crops, each at a speed, a loudness and with a colour of its own."""
+        rows, device, c = recipe.batch, self.device, self.log_mel.config
+        longest = round(recipe.crop_frames * (1 + recipe.stretch)) + 2
+        speed = 1 + recipe.stretch * (2 * torch.rand(rows, device=device) - 1)
+        starts = self.starts(rows, longest)
+        mel, phonemes, pitches = self.crops(starts, recipe.crop_frames, speed)
+        points = recipe.colour * (2 * torch.rand(rows, 1, COLOURS, device=device) - 1)
+        change = F.interpolate(points, c.n_mels, mode="linear", align_corners=True)
+        change = change + recipe.loudness * (2 * torch.rand(rows, 1, 1, device=device) - 1)
+        power = torch.exp(mel.unflatten(1, (-1, c.n_mels)) * c.mel_std + c.mel_mean) - LOG_FLOOR
+        power = power.clamp_min(0) * 10 ** (change / 10)[..., None]
+        mel = (torch.log(power + LOG_FLOOR) - c.mel_mean) / c.mel_std
+        return mel.flatten(1, 2), phonemes, pitches
 
 
 class Reader(nn.Module):
@@ -206,12 +241,14 @@ def update_codebooks(vq: ResidualVQ, seen: list, recipe: RVQRecipe) -> None:
         book.embed[0].copy_(table / size[:, None])
 
 
-def losses(model: Tokenizer, songs: Songs, starts: Tensor, recipe: RVQRecipe, train: bool) -> dict:
+def losses(
+    model: Tokenizer, crops: tuple[Tensor, Tensor, Tensor], recipe: RVQRecipe, train: bool
+) -> dict[str, Tensor]:
     """The losses and accuracies of a batch; in training, the codebooks move too."""
-    mel, phonemes, pitches = songs.crops(starts, recipe.crop_frames)
-    levels = torch.full((len(starts),), recipe.num_quantizers, device=starts.device)
+    mel, phonemes, pitches = crops
+    levels = torch.full((len(mel),), recipe.num_quantizers, device=mel.device)
     if train:
-        fewer = torch.randint(1, recipe.num_quantizers + 1, levels.shape, device=starts.device)
+        fewer = torch.randint(1, recipe.num_quantizers + 1, levels.shape, device=mel.device)
         levels = torch.where(
             torch.rand_like(fewer, dtype=mel.dtype) < recipe.level_dropout, fewer, levels
         )
@@ -247,7 +284,10 @@ def evaluate(model: Tokenizer, songs: Songs, recipe: RVQRecipe) -> dict[str, flo
     starts = torch.arange(
         0, songs.frames - recipe.crop_frames, recipe.crop_frames, device=songs.mel.device
     )
-    rows = [losses(model, songs, part, recipe, False) for part in starts.split(recipe.batch)]
+    rows = [
+        losses(model, songs.crops(part, recipe.crop_frames), recipe, False)
+        for part in starts.split(recipe.batch)
+    ]
     return {k: float(torch.stack([r[k].float() for r in rows]).mean()) for k in rows[0]}
 
 
@@ -269,7 +309,7 @@ def train(
     torch.manual_seed(recipe.seed)
     log_mel, arriving = LogMel(encoder).to(device), None
     known = out / "phonemes.json"
-    symbols = json.loads(known.read_text("utf-8")) if has_state(out / "state") else None
+    symbols = json.loads(known.read_text("utf-8")) if known.is_file() else None
     if follow:
         rate = encoder.sample_rate
         arriving = Arriving(
@@ -305,14 +345,21 @@ def train(
     log(songs=songs.count, held_out=held.count, frames=songs.frames, phonemes=len(symbols))
 
     def one_step() -> dict[str, Tensor]:
-        starts = songs.starts(recipe.batch, recipe.crop_frames)
-        found = losses(model, songs, starts, recipe, True)
+        found = losses(model, songs.varied(recipe), recipe, True)
         optimizer.zero_grad(set_to_none=True)
         found["loss"].backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         ema.update(model)
         return {name: value.detach() for name, value in found.items()}
+
+    def finish(minutes: float) -> None:
+        """The running mean as it stands: its figures on held-out songs, and what others can use."""
+        mean = copy.deepcopy(model)
+        ema.copy_to(mean)
+        figures = evaluate(mean.eval(), held, recipe)
+        log(step=step, minutes=minutes, **{f"held_{k}": v for k, v in figures.items()})
+        write(mean, encoder, out)
 
     update, report, saved = GraphedStep(one_step, graphed), done + REPORT_MINUTES, done
     found = {"loss": torch.zeros(())}  # of a schedule that is over already
@@ -331,18 +378,12 @@ def train(
                 if clock.minutes - saved >= SAVE_MINUTES:
                     saved = clock.minutes
                     save(saved)
+                    finish(saved)
         check_finite(found["loss"], step, out)
         save(clock.minutes)
     if arriving:
         arriving.close()
-    ema.copy_to(model)
-    model.eval()
-    log(
-        step=step,
-        minutes=clock.minutes,
-        **{f"held_{k}": v for k, v in evaluate(model, held, recipe).items()},
-    )
-    write(model, encoder, out)
+    finish(clock.minutes)
 
 
 def place(found: list, songs: Songs, held: Songs, recipe: RVQRecipe) -> None:

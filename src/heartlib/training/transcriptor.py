@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import fields
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -161,7 +161,7 @@ def train(
         for language, mark in MARKS.items()
     }
     filters, known = mel_filters(device), out / "phonemes.json"
-    symbols = json.loads(known.read_text("utf-8")) if has_state(out / "state") else None
+    symbols = json.loads(known.read_text("utf-8")) if known.is_file() else None
     corpus: Corpus | Following
     if follow:
         corpus = Following(data, symbols, tokenizer, filters, recipe.held_out, follow)
@@ -206,10 +206,12 @@ def train(
         found = {"loss": loss[0].detach(), "phoneme_loss": loss[1].detach(), **right}
         return total, found | {"hours": torch.tensor(corpus.learned.hours)}
 
+    def keep(mean: nn.Module) -> None:
+        write(cast(Listener, mean), tokenizer, out / "HeartTranscriptor-oss")
+
     with closing(ahead(cuts())) as drawn:
-        figures = run.train(learn, measure, lot)
+        figures = run.train(learn, measure, lot, keep)
     corpus.close()
-    write(model, tokenizer, out / "HeartTranscriptor-oss")
     return figures
 
 

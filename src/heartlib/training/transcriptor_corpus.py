@@ -16,7 +16,7 @@ from heartlib.training.alignment import inventory, read_truth
 from heartlib.training.corpus_audio import Arriving, hash_of, song_ids, split
 from heartlib.training.transcriptor_data import Recordings, hearing
 
-FIRST_SONGS = 200  # that must be there before a run begins that follows a corpus in the making
+FIRST_SONGS = 64  # that must be there before a run begins that follows a corpus in the making
 
 
 @dataclass

@@ -25,6 +25,7 @@ RATE, HOP, N_FFT, MELS = 16000, 160, 400, 80
 FRAME_RATE = 100  # mel frames a second; the encoder has half as many
 WINDOW = 3000
 FLOOR = -10.0  # log10 of the least power
+SHORTEST = 5.0  # seconds of a crop
 MOST_WORDS = 6  # of a spliced piece
 PAUSE = 0.3  # seconds around it at most
 
@@ -207,7 +208,7 @@ class Cutter:
                 if song.tokens:
                     by_language.setdefault(song.language, []).append(index)
         for row, index in enumerate(chosen):
-            song, length = songs[index], rng.uniform(5, WINDOW / FRAME_RATE)
+            song, length = songs[index], max(SHORTEST, WINDOW / FRAME_RATE * rng.random() ** 0.5)
             prefix = self.prefixes[song.language]
             most = self.most_tokens - len(prefix) - 1
             if spliced[row]:

@@ -15,7 +15,7 @@ class TranscriptorRecipe:
     minutes: float = 8.0  # of the whole schedule
     steps: int = 0  # 0: minutes decide; else the schedule has this many steps
     lot_steps: int = 0  # of this run, when steps decide; 0: to the end of the schedule
-    batch: int = 128
+    batch: int = 64
     peak_lr: float = 1.5e-3
     weight_decay: float = 0.05
     ema_decay: float = 0.998

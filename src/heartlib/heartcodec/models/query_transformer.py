@@ -17,6 +17,7 @@ from heartlib.heartcodec.configuration_heartcodec import CHANNELS, LATENTS_PER_F
 from heartlib.heartcodec.models.transformer import FeedForward, rope_table, rotate
 
 TOKENS_PER_FRAME = LATENTS_PER_FRAME + 1  # two of the audio, one query
+LOG_FLOOR = 1e-3  # power of a mel band that counts as silence
 MEL_PER_FRAME = 8
 
 
@@ -86,7 +87,7 @@ class LogMel(nn.Module):
             return_complex=True,
         )
         mel = self.filters @ spectrum.abs().square()
-        log = torch.log(mel + 1e-3)
+        log = torch.log(mel + LOG_FLOOR)
         return ((log - c.mel_mean) / c.mel_std).unflatten(0, (-1, CHANNELS)).flatten(1, 2)
 
 
