@@ -27,6 +27,7 @@ from heartlib.training.transcriptor import (  # noqa: E402
 from heartlib.training.transcriptor_corpus import Following  # noqa: E402
 from heartlib.training.transcriptor_data import (  # noqa: E402
     Cutter,
+    Lyrics,
     Recordings,
     check_stems,
     log_mel,
@@ -139,6 +140,15 @@ def test_pieces_of_several_songs_are_spliced(songs):
     contiguous = Cutter({"en": (1,)}, 2, 24)(recordings.songs, 8, np.random.default_rng(0))
     steps = np.diff(contiguous.at, axis=1)[np.arange(1, 3000) < contiguous.frames[:, None]]
     assert (steps == 1).all()
+
+
+@pytest.mark.parametrize("spliced", [0.0, 1.0])
+def test_nothing_is_heard_beyond_the_songs(spliced):
+    short = Lyrics(0, 200, np.array([0.5, 1.5]), np.array([1.5, 2.009]), ((3,), (4,)))
+    draw = Cutter({"en": (1,)}, 2, 24, spliced)
+    for seed in range(20):
+        crops = draw([short], 4, np.random.default_rng(seed))
+        assert crops.at.min() >= 0 and crops.at.max() < 200 and crops.frames.min() > 0
 
 
 def test_a_corpus_in_the_making_is_followed(corpus, tmp_path, monkeypatch):

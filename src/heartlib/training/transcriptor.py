@@ -29,7 +29,6 @@ from heartlib.errors import HeartlibError
 from heartlib.training.listener_run import Run
 from heartlib.training.lm_data import ahead
 from heartlib.training.loop import autocast
-from heartlib.training.state import has_state
 from heartlib.training.transcriptor_corpus import Corpus, Following
 from heartlib.training.transcriptor_data import (
     MELS,

@@ -216,14 +216,18 @@ class Cutter:
                 pieces, text = splice(songs, others, length, most, rng)
             else:
                 begin, stop, text = cut(song, length, most, rng)
-                pieces = [
-                    (song.first + round(begin * FRAME_RATE), round((stop - begin) * FRAME_RATE))
-                ]
+                pieces = [span(song, begin, stop)]
             heard = np.concatenate([first + np.arange(n) for first, n in pieces])[:WINDOW]
             at[row], frames[row] = np.pad(heard, (0, WINDOW - len(heard)), "edge"), len(heard)
             ids = [*prefix, *text, self.end]
             tokens[row, : len(ids)] = ids
         return Crops(at, frames, spliced, tokens)
+
+
+def span(song: Lyrics, begin: float, stop: float) -> tuple[int, int]:
+    """First frame and frames from `begin` to `stop` seconds of a song, inside it and not empty."""
+    first = min(round(begin * FRAME_RATE), song.frames - 1)
+    return song.first + first, max(1, min(round(stop * FRAME_RATE), song.frames) - first)
 
 
 def splice(
@@ -243,13 +247,10 @@ def splice(
         stop = song.ends[last] + PAUSE
         if last + 1 < len(song.tokens):
             stop = min(stop, max(middle(song, last + 1), song.ends[last]))
-        stop = min(stop, song.frames / FRAME_RATE)
         ids = [i for word in song.tokens[first : last + 1] for i in word]
         if pieces and (stop - begin > left or len(text) + len(ids) > most_tokens):
             return pieces, text
-        pieces.append(
-            (song.first + round(begin * FRAME_RATE), max(1, round((stop - begin) * FRAME_RATE)))
-        )
+        pieces.append(span(song, begin, stop))
         text, left = (text + ids)[:most_tokens], left - (stop - begin)
 
 
