@@ -233,7 +233,7 @@ def _keep(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def _flac(path: Path, wave: np.ndarray) -> None:
-    soundfile.write(path, wave.T, RATE, format="FLAC", subtype="PCM_16")
+    soundfile.write(path, wave.T, RATE, format="FLAC", subtype="PCM_16", compression_level=0.2)
 
 
 def _midi_path(folder: Path, name: str) -> Path:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.signal import butter, oaconvolve, sosfilt
+from scipy.fft import rfft
+from scipy.signal import butter, oaconvolve, sosfilt, sosfreqz
 
 from heartlib.corpus.moods import MOODS
 from heartlib.corpus.orchestra import INSTRUMENTS
@@ -38,11 +39,16 @@ _K_WEIGHTING = np.array(
 
 
 def loudness(wave: np.ndarray) -> float:
-    """LUFS of a stereo wave after BS.1770-4, gated; -120 for silence."""
-    weighted = _filter(_K_WEIGHTING, wave)
+    """LUFS of a stereo wave after BS.1770-4, gated; -120 for silence.
+
+    Each tenth of a second is weighted by its spectrum, which is several times faster than filtering.
+    """
     hop = RATE // 10
-    count = weighted.shape[1] // hop
-    power = (weighted[:, : count * hop] ** 2).reshape(2, count, hop).mean(axis=2).sum(axis=0)
+    count = wave.shape[1] // hop
+    blocks = np.asarray(wave[:, : count * hop], np.float32).reshape(2 * count, hop)
+    spectrum = np.asarray(rfft(blocks))
+    power = (np.real(spectrum) ** 2 + np.imag(spectrum) ** 2) @ _weights(hop)
+    power = power.reshape(2, count).sum(axis=0)
     blocks = np.convolve(power, np.ones(4) / 4, mode="valid") if count >= 4 else power
     level = -0.691 + 10 * np.log10(blocks + 1e-12)
     kept = blocks[level > -70]
@@ -50,6 +56,15 @@ def loudness(wave: np.ndarray) -> float:
         return -120.0
     gate = -0.691 + 10 * np.log10(kept.mean()) - 10
     return float(-0.691 + 10 * np.log10(blocks[level > max(gate, -70)].mean()))
+
+
+@cache
+def _weights(hop: int) -> np.ndarray:
+    """What each line of the power spectrum of `hop` samples adds to their weighted mean square [hop/2 + 1]."""
+    _, response = sosfreqz(_K_WEIGHTING, np.fft.rfftfreq(hop, 1 / RATE), fs=RATE)
+    weights = np.abs(response) ** 2 * 2 / hop**2
+    weights[[0, -1]] /= 2
+    return weights.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -155,7 +170,7 @@ def _sides(pan: float) -> np.ndarray:
 
 def _room(mono: np.ndarray) -> np.ndarray:
     """A short reverberation of a mono wave [n], [2, n]."""
-    wet = np.asarray(oaconvolve(mono[None], _impulse(), axes=1))
+    wet = np.asarray(oaconvolve(mono[None].astype(np.float32), _impulse(), axes=1))
     return wet[:, : len(mono)]
 
 

@@ -11,6 +11,7 @@ import soxr
 
 from heartlib.corpus.espeak import is_vowel
 from heartlib.corpus.score import Note, Score
+from heartlib.corpus.vocoder import synthesize
 from heartlib.corpus.voice_bank import FFT, HOP, LEVEL, RATE, Spoken, VoiceBank, world
 from heartlib.corpus.voices import TIMBRES, Timbre
 from heartlib.errors import HeartlibError
@@ -18,6 +19,7 @@ from heartlib.errors import HeartlibError
 LONGEST_CONSONANT = 0.15
 CONSONANT_SHARE = 0.45
 SILENCE = 1e-16
+MARGIN = 8  # frames of silence kept around a stretch of singing
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,19 @@ def sing(score: Score, bank: VoiceBank, detune: float = 0.0) -> Vocal:
     rng = np.random.default_rng(score.seed & 0xFFFFFFFF)
     envelope, aperiodicity, voiced = _frames(sounds, spoken, frames)
     f0 = np.where(voiced, pitch_curve(notes, frames, rng) * 2 ** (detune / 12), 0.0)
-    envelope *= (_evenness(sounds, envelope, f0) * _edges(envelope[:, 0] > SILENCE))[:, None]
-    timbre = TIMBRES[score.style.timbre]
-    envelope, aperiodicity = _colour(envelope, aperiodicity, bank.voice.shift, timbre)
-    wave = world().synthesize(f0, envelope, aperiodicity, RATE, HOP * 1000)
+    sung = envelope[:, 0] > SILENCE
+    envelope *= (_evenness(sounds, envelope, f0) * _edges(sung))[:, None]
+    wave = np.zeros(round(score.duration * RATE))
+    for first, last in _stretches(sung):
+        part = _colour(
+            envelope[first:last],
+            aperiodicity[first:last],
+            bank.voice.shift,
+            TIMBRES[score.style.timbre],
+        )
+        made = synthesize(f0[first:last], *part)
+        here = wave[round(first * HOP * RATE) :][: len(made)]
+        here += made[: len(here)]
     wave = soxr.resample(wave, RATE, 48000)
     length = round(score.duration * 48000)
     wave = np.pad(wave, (0, max(0, length - len(wave))))[:length]
@@ -207,6 +218,13 @@ def _edges(sung: np.ndarray) -> np.ndarray:
         curve[end - close : end] *= np.cos(np.linspace(0, np.pi / 2, close)) ** 2 + 1e-4
         curve[start : start + 2] *= 0.3
     return curve
+
+
+def _stretches(sung: np.ndarray) -> list[tuple[int, int]]:
+    """First and end frame of every stretch with singing [T], a little silence around it."""
+    near = np.convolve(sung, np.ones(2 * MARGIN + 1), mode="same") > 0
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], near.astype(int), [0]])))
+    return [(int(first), int(last)) for first, last in edges.reshape(-1, 2)]
 
 
 def _warp(clock: np.ndarray, length: int, sound: Sound) -> np.ndarray:
