@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from heartlib.evaluation import bars
 from heartlib.evaluation.bars import Row, pair_row, percent, share_row
-from heartlib.evaluation.heard import MIX, SUNG, Heard
+from heartlib.evaluation.heard import SUNG, Heard
 from heartlib.evaluation.measures import SongMeasures
 from heartlib.evaluation.tag_rows import likeness_rows, tag_rows
 from heartlib.evaluation.timbre import contrast
@@ -40,14 +38,11 @@ def sound_rows(heard: Sequence[Heard], calibration: Mapping[str, float]) -> list
     songs = [song.measures for song in heard if song.source == SUNG and song.measures]
     if not songs:
         return []
-    true = [song.measures for song in heard if song.source == MIX and song.measures]
-    jumps = [jump > bars.JUMP for song in true for jump in song.join_jumps]
-    on_true_songs = float(np.mean(jumps)) if jumps else calibration.get("join_jumps", 0.0)
     return [
         bars.range_row("loudness, LUFS", [song.loudness for song in songs], *LOUDNESS),
         bars.most_row("clipped samples", [song.clipped for song in songs], 0),
         bars.most_row("longest silence inside, s", [song.silence for song in songs], SILENCE),
-        bars.joins_row(songs, on_true_songs),
+        bars.joins_row(songs, calibration.get("join_jumps", 0.0)),
         bars.most_row("clicks at joins", [song.join_clicks for song in songs], 0),
     ]
 
