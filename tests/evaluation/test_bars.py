@@ -1,4 +1,4 @@
-"""Bars from measures whose values are known."""
+"""Rows from measures whose values are known."""
 
 import json
 import math
@@ -9,8 +9,10 @@ import pytest
 from sounds import RATE
 
 from heartlib.evaluation import SongMeasures, bars, measure
+from heartlib.evaluation.card import card
+from heartlib.evaluation.heard import SUNG, Heard
 from heartlib.evaluation.judges import shipped
-from heartlib.evaluation.trials import TRIALS
+from heartlib.evaluation.trials import TAGS
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +28,16 @@ def told(plain: SongMeasures) -> dict[str, list[SongMeasures]]:
     tempo = {"fast": 150.0, "slow": 75.0}
     scores = dict.fromkeys(plain.instruments, -3.0)
     rows: dict[str, list[SongMeasures]] = {}
-    for trial in TRIALS:
-        leads = "guitar" if trial.name == "guitar" else "piano"
-        rows[trial.name] = [
+    for kind in TAGS:
+        leads = "guitar" if kind == "guitar" else "piano"
+        rows[kind] = [
             replace(
                 plain,
-                sung=trial.name != "instrumental",
-                singer="male" if trial.name == "male" else "female",
-                voice_pitch=(160.0 if trial.name == "male" else 300.0) + seed,
-                tempo=tempo.get(trial.name, 100.0),
-                tempo_class=trial.name if trial.name in tempo else "medium",
+                sung=kind != "instrumental",
+                singer="male" if kind == "male" else "female",
+                voice_pitch=(160.0 if kind == "male" else 300.0) + seed,
+                tempo=tempo.get(kind, 100.0),
+                tempo_class=kind if kind in tempo else "medium",
                 instruments=scores | {leads: -0.5 - 0.1 * seed},
                 main_instrument=leads,
             )
@@ -45,7 +47,12 @@ def told(plain: SongMeasures) -> dict[str, list[SongMeasures]]:
 
 
 def rows_of(results: dict[str, list[SongMeasures]]) -> dict[str, bars.Row]:
-    return {row.bar: row for row in bars.judge(results, shipped())}
+    heard = [
+        Heard(SUNG, kind, f"{kind}-{number}", measures=song)
+        for kind, songs in results.items()
+        for number, song in enumerate(songs)
+    ]
+    return {row.name: row for row in card(heard, shipped().calibration)}
 
 
 def test_songs_as_told_meet_every_bar(plain: SongMeasures):
@@ -73,25 +80,25 @@ def test_one_bad_song_misses_the_bar(
 ):
     results = told(plain)
     results[trial][3] = replace(results[trial][3], **change)
-    assert [row.bar for row in rows_of(results).values() if not row.met] == [bar]
+    assert [row.name for row in rows_of(results).values() if not row.met] == [bar]
 
 
 def test_tags_that_change_nothing_miss_their_bars(plain: SongMeasures):
     results = told(plain)
     results |= {"fast": results["female"], "slow": results["female"], "male": results["female"]}
-    missed = {bar for bar, row in rows_of(results).items() if not row.met}
+    missed = {name for name, row in rows_of(results).items() if not row.met}
     assert missed == {
         "fast / slow: tempo, bpm",
         "female / male: voice pitch, Hz",
-        "tempo class as told",
-        "singer as told",
+        "tempo class as told, one tag changed",
+        "singer as told, one tag changed",
     }
 
 
 def test_a_voice_where_there_are_no_words(plain: SongMeasures):
     results = told(plain)
     results["instrumental"][0] = replace(plain, sung=True)
-    assert rows_of(results)["no voice in [Instrumental]"].figure == "7 of 8"
+    assert rows_of(results)["no voice in [Instrumental]"].figure == "7 of 8 (88 %)"
     assert not rows_of(results)["no voice in [Instrumental]"].met
 
 

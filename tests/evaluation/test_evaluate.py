@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,14 @@ from sounds import RATE, drums, stereo
 from heartlib import audio
 from heartlib.cli import evaluate
 from heartlib.errors import HeartlibError, UsageError
-from heartlib.evaluation import trials
-from heartlib.pipelines import HeartMuLaGenPipeline
+from heartlib.evaluation import jobs, trials
+from heartlib.evaluation.examiner import Setup
+from heartlib.evaluation.jobs import examine
+from heartlib.evaluation.pieces import Piece
 
 TINY = (
-    trials.Trial("female", "pop,female", "[Verse]\nthe morning light"),
-    trials.Trial("instrumental", "pop", "[Verse]"),
+    Piece("female", "female-1", "pop,female", "[Verse]\nthe morning light", 1, 1.1),
+    Piece("instrumental", "instrumental-1", "pop", "[Verse]", 1, 1.1),
 )
 
 
@@ -27,68 +30,86 @@ def run(*arguments: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def pipe(tiny_checkpoint: Path) -> HeartMuLaGenPipeline:
-    return HeartMuLaGenPipeline.from_pretrained(tiny_checkpoint, device="cpu")
+def setup(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Setup:
+    """A checkpoint without an end of song and with any tags, and a folder for its songs."""
+    model = shutil.copytree(tiny_checkpoint, tmp_path_factory.mktemp("model") / "model")
+    (model / "tags.json").unlink()
+    return Setup(str(model), None, "cpu", None, tmp_path_factory.mktemp("songs"))
 
 
-def test_songs_are_sung_once(pipe: HeartMuLaGenPipeline, tmp_path: Path):
-    seen: list[tuple[str, int, int]] = []
-
-    def sing(seeds: int):
-        return trials.sing(
-            pipe,
-            tmp_path / "songs",
-            seeds=seeds,
-            length=1.1,
-            trials=TINY,
-            progress=lambda *row: seen.append(row),
-        )
-
-    first = sing(1)
-    assert seen[0] == ("female-1", 0, 2) and seen[-1] == ("measured", 2, 2)
-    kept = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "songs").iterdir()}
+def test_songs_are_sung_once(setup: Setup):
+    first = dict(examine(TINY, setup, 1))
+    kept = {path.name: path.stat().st_mtime_ns for path in setup.songs.iterdir()}
     assert sorted(kept) == ["female-1.flac", "instrumental-1.flac"]
-    tags = audio.read_tags(tmp_path / "songs" / "female-1.flac")
+    tags = audio.read_tags(setup.songs / "female-1.flac")
     assert (tags["seed"], tags["tags"]) == (1, "pop,female")
-    second = sing(2)
-    assert {name: row[0] for name, row in second.items()} == {n: r[0] for n, r in first.items()}
-    assert all(
-        (tmp_path / "songs" / name).stat().st_mtime_ns == when for name, when in kept.items()
-    )
-    assert [len(row) for row in second.values()] == [2, 2]
-    assert second["female"][0] != second["female"][1]
+    assert dict(examine(TINY, setup, 1)) == first
+    assert {path.name: path.stat().st_mtime_ns for path in setup.songs.iterdir()} == kept
+    assert [song.ended for row in first.values() for song in row] == [False, False]
 
 
-def test_songs_of_another_model_are_not_measured(pipe: HeartMuLaGenPipeline, tmp_path: Path):
-    trials.sing(pipe, tmp_path, seeds=1, length=1.1, trials=TINY)
+def test_processes_hear_the_same(setup: Setup):
+    alone = dict(examine(TINY, setup, 1))
+    together = dict(examine(TINY, setup, 2))
+    assert {n: row[0].name for n, row in together.items()} == {0: "female-1", 1: "instrumental-1"}
+    assert [together[n][0].measures for n in (0, 1)] == [alone[n][0].measures for n in (0, 1)]
+
+
+def test_songs_of_another_model_are_not_measured(setup: Setup):
+    list(examine(TINY, setup, 1))
+    longer = replace(TINY[0], length=2.0)
     with pytest.raises(UsageError, match=r"female-1\.flac was made with other length"):
-        trials.sing(pipe, tmp_path, seeds=1, length=2, trials=TINY)
-    shutil.copy(tmp_path / "instrumental-1.flac", tmp_path / "female-1.flac")
+        list(examine([longer], setup, 1))
+    shutil.copy(setup.songs / "instrumental-1.flac", setup.songs / "female-1.flac")
     with pytest.raises(UsageError, match="made with other tags"):
-        trials.sing(pipe, tmp_path, seeds=1, length=1.1, trials=TINY)
+        list(examine(TINY, setup, 2))
+    (setup.songs / "female-1.flac").unlink()
+
+
+def test_an_error_names_its_song(tiny_checkpoint: Path, tmp_path: Path):
+    setup = Setup(str(tiny_checkpoint), None, "cpu", None, tmp_path)
+    unknown = replace(TINY[0], tags="polka")
+    with pytest.raises(UsageError, match="female-1: tag 'polka' is not known"):
+        list(examine([unknown], setup, 1))
 
 
 def test_the_whole_command(
-    tiny_checkpoint: Path,
+    setup: Setup,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ):
-    model = shutil.copytree(tiny_checkpoint, tmp_path / "model")
-    (model / "tags.json").unlink()
-    short = tuple(
-        trials.Trial(trial.name, "pop," + trial.name, "[Verse]\nla") for trial in trials.TRIALS
-    )
-    monkeypatch.setattr(trials, "TRIALS", short)
-    flags = ["--model", str(model), "--device", "cpu", "--seeds", "1", "--length", "1.1"]
+    monkeypatch.setattr(trials, "WORDS", "[Verse]\nla")
+    monkeypatch.setattr(trials, "NO_WORDS", "[Verse]")
+    flags = ["--model", setup.model, "--device", "cpu", "--seeds", "1", "--length", "1.1"]
     report = tmp_path / "report.json"
-    assert run(*flags, "--json", str(report)) == 0
+    assert run(*flags, "--sets", "trials", "--json", str(report)) == 0
     out = capsys.readouterr().out
-    assert "HeartMuLa-tiny" in out and "| bar | figure | met | right on true songs |" in out
+    assert "HeartMuLa-tiny" in out and "| what | bar | figure | met | on true songs |" in out
+    assert "There is no HeartTranscriptor-oss in" in out and "no rows about words" in out
     data = json.loads(report.read_text())
-    assert {row["bar"] for row in data["bars"]} >= {"loudness, LUFS", "clicks at joins"}
-    assert set(data["songs"]) == {trial.name for trial in short}
-    assert data["model"]["hash"] in out
+    assert {row["name"] for row in data["bars"]} >= {"loudness, LUFS", "clicks at joins"}
+    assert {song["group"] for song in data["songs"]} == set(trials.TAGS)
+    assert data["model"]["hash"] in out and data["complete"]
+
+
+def test_what_is_done_is_kept_at_ctrl_c(
+    setup: Setup,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    def interrupted(*arguments: object):
+        yield next(iter(examine(TINY, setup, 1)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jobs, "examine", interrupted)
+    flags = ["--model", setup.model, "--device", "cpu", "--sets", "trials", "--seeds", "1"]
+    report = tmp_path / "report.json"
+    assert run(*flags, "--out", str(tmp_path / "songs"), "--json", str(report)) == 130
+    shown = capsys.readouterr()
+    assert ", 1 of 6 songs" in shown.out and "the same command continues" in shown.err
+    assert [song["name"] for song in json.loads(report.read_text())["songs"]] == ["female-1"]
 
 
 def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -103,6 +124,10 @@ def test_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     ("flags", "message"),
     [
         (["--seeds", "0"], "--seeds must be 1 or more"),
+        (["--songs", "0"], "--songs must be 1 or more"),
+        (["--jobs", "0"], "--jobs must be 1 or more"),
+        (["--true", "."], "is not a corpus folder: it has no songs.jsonl"),
+        (["--transcriptor", "."], "is not a HeartTranscriptor folder"),
         (["--length", "0.5"], "--length must be 1 to 240"),
         (["--length", "nan"], "--length must be 1 to 240"),
         (["--files", "none.wav"], "no sound file none.wav"),

@@ -13,13 +13,28 @@ from typing import TYPE_CHECKING, Any
 from heartlib.errors import HeartlibError, UsageError
 
 if TYPE_CHECKING:
+    from heartlib.checkpoints import CheckpointPaths
+    from heartlib.evaluation.examiner import Setup
+    from heartlib.evaluation.heard import Heard
     from heartlib.evaluation.measures import SongMeasures
+    from heartlib.evaluation.pieces import Piece
+    from heartlib.evaluation.true_songs import TrueSong
 
 EXAMPLES = """examples:
-  heartlib evaluate --model nano --out evaluation        # 48 songs, kept; continues where it was
-  heartlib evaluate --seeds 2 --length 20 --json report.json
+  heartlib evaluate --model nano --out evaluation        # 208 songs, kept; continues where it was
+  heartlib evaluate --out evaluation --true corpus --jobs 8 --json report.json
+  heartlib evaluate --sets lyrics es --songs 4           # a quick look
+  heartlib evaluate --sets trials --seeds 2 --length 20
   heartlib evaluate --files song.mp3 other.wav
+
+sets, and how many songs they have:
+  lyrics 64     English; words of the training songs, other lines
+  unseen 32     English; words that no training song has
+  es zh ja ko   16 each; Spanish, Mandarin, Japanese, Korean
+  trials 48     six kinds that differ in one tag, --seeds of each
 """
+SETS = ("lyrics", "unseen", "es", "zh", "ja", "ko", "trials")
+INTERRUPTED = 130
 NEEDED = ("scipy", "pyloudnorm")
 SHOWN = (
     ("duration", "s"),
@@ -55,14 +70,38 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 (default: auto)")
     parser.add_argument("--dtype", metavar="DTYPE", help="float32, bfloat16 (default: auto)")
     parser.add_argument(
-        "--seeds", type=int, default=8, metavar="N", help="songs of each kind (default 8)"
+        "--sets",
+        nargs="+",
+        choices=SETS,
+        default=SETS,
+        metavar="SET",
+        help="default: all, see below",
+    )
+    parser.add_argument("--songs", type=int, metavar="N", help="at most so many songs of each set")
+    parser.add_argument(
+        "--seeds", type=int, default=8, metavar="N", help="songs of each kind of trial (default 8)"
     )
     parser.add_argument(
         "--length",
         type=float,
         default=45.0,
         metavar="SECONDS",
-        help="longest a song may be (default 45)",
+        help="longest a trial may be (default 45)",
+    )
+    parser.add_argument(
+        "--transcriptor",
+        type=Path,
+        metavar="FOLDER",
+        help="a HeartTranscriptor (default: the one beside the model)",
+    )
+    parser.add_argument(
+        "--true",
+        type=Path,
+        metavar="CORPUS",
+        help="a corpus folder of held-out songs, to measure the measures and the codec",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="songs at once, a process each (default 1)"
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="keep the songs there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
@@ -79,8 +118,10 @@ def main(args: argparse.Namespace) -> int:
         raise UsageError(f"--json: there is no folder {args.json.parent}")
     report = _measure_files(args.files) if args.files else _evaluate(args)
     if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
-    return 0
+        args.json.write_text(
+            json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+    return 0 if report.get("complete", True) else INTERRUPTED
 
 
 def _measure_files(files: Sequence[str]) -> dict[str, Any]:
@@ -109,46 +150,142 @@ def _text(value: object) -> str:
 
 
 def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
-    if args.seeds < 1:
-        raise UsageError(f"--seeds must be 1 or more, not {args.seeds}")
+    _check(args)
+    from tqdm import tqdm
+
+    from heartlib import checkpoints
+    from heartlib.evaluation.bars import table
+    from heartlib.evaluation.card import card
+    from heartlib.evaluation.jobs import examine
+    from heartlib.evaluation.judges import shipped
+    from heartlib.heartclap import HeartCLAP
+
+    judges = shipped()
+    paths = checkpoints.find(args.model or "nano", args.version)
+    songs = _songs(args)
+    with ExitStack() as stack:
+        folder = args.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
+        setup, left_out = _setup(args, paths, folder)
+        found: dict[int, list[Heard]] = {}
+        stopped = False
+        bar = stack.enter_context(tqdm(total=len(songs), unit="song", file=sys.stderr))
+        try:
+            for number, heard in examine(songs, setup, args.jobs):
+                found[number] = heard
+                bar.set_description(songs[number].name, refresh=False)
+                bar.update()
+        except KeyboardInterrupt:
+            stopped = True
+    every = [heard for number in sorted(found) for heard in found[number]]
+    clap = HeartCLAP.from_pretrained(setup.clap) if setup.clap else None
+    rows = card(every, judges.calibration, clap)
+    if setup.transcriptor:
+        left_out += _not_taught(every)
+    weights = checkpoints.weights_hash(paths.mula, paths.codec)
+    count = f"{len(found)} of {len(songs)}" if stopped else f"{len(songs)}"
+    print(f"{paths.name} {weights}, {count} songs\n")
+    print(table(rows))
+    for line in left_out:
+        print(f"\n{line}")
+    if stopped:
+        kept = f"the songs are in {args.out}; the same command continues" if args.out else ""
+        print(f"\nstopped; {kept or 'without --out nothing is kept'}", file=sys.stderr)
+    return {
+        "model": {"name": paths.name, "hash": weights},
+        "complete": not stopped,
+        "left_out": left_out,
+        "judges": {"made": judges.made, "calibration": judges.calibration},
+        "bars": [row.to_dict() for row in rows],
+        "songs": [heard.to_dict() for heard in every],
+    }
+
+
+def _not_taught(heard: "Sequence[Heard]") -> list[str]:
+    """A line where songs have words that the recogniser was not asked for."""
+    languages = {h.truth.language for h in heard if h.truth and h.measures and h.text is None}
+    names = ", ".join(sorted(languages - {""}))
+    return (
+        [f"This HeartTranscriptor was not taught {names}: no rows about its words."]
+        if names
+        else []
+    )
+
+
+def _check(args: argparse.Namespace) -> None:
+    for name in ("seeds", "jobs", "songs"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name} must be 1 or more, not {value}")
     if not 1 <= args.length <= 240:
         raise UsageError(f"--length must be 1 to 240 seconds, not {args.length:g}")
     if args.out and args.out.exists() and not args.out.is_dir():
         raise UsageError(f"--out: {args.out} is not a folder")
-    from tqdm import tqdm
 
-    from heartlib.evaluation import bars, trials
-    from heartlib.evaluation.judges import shipped
-    from heartlib.pipelines import HeartMuLaGenPipeline
 
-    judges = shipped()
-    pipe = HeartMuLaGenPipeline.from_pretrained(
-        args.model or "nano", device=args.device, dtype=args.dtype, version=args.version
-    )
-    with ExitStack() as stack:
-        folder = args.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        bar = stack.enter_context(tqdm(unit="song", file=sys.stderr))
+def _songs(args: argparse.Namespace) -> "list[Piece | TrueSong]":
+    """What is to be sung and, with --true, listened to; each set in turn."""
+    from heartlib.evaluation.pieces import pieces
+    from heartlib.evaluation.trials import trials
+    from heartlib.evaluation.true_songs import true_songs
 
-        def progress(name: str, done: int, total: int) -> None:
-            bar.total = total
-            bar.set_description(name, refresh=False)
-            bar.update(done - bar.n)
-            bar.refresh()
+    true = true_songs(args.true, args.songs) if args.true else []
+    found: list[Piece | TrueSong] = []
+    for name in dict.fromkeys(args.sets):
+        if name == "trials":
+            found += trials(min(args.seeds, args.songs or args.seeds), args.length)
+        else:
+            found += pieces(name, args.songs)
+    return found + true
 
-        results = trials.sing(
-            pipe,
-            folder,
-            seeds=args.seeds,
-            length=args.length,
-            trials=trials.TRIALS,
-            progress=progress,
-        )
-    rows = bars.judge(results, judges)
-    print(f"{pipe.paths.name} {pipe.model_hash}, {args.seeds} seeds a kind\n")
-    print(bars.table(rows))
-    return {
-        "model": {"name": pipe.paths.name, "hash": pipe.model_hash},
-        "judges": {"made": judges.made, "calibration": judges.calibration},
-        "bars": [row.to_dict() for row in rows],
-        "songs": {name: [song.to_dict() for song in row] for name, row in results.items()},
+
+def _setup(
+    args: argparse.Namespace, paths: "CheckpointPaths", folder: Path
+) -> "tuple[Setup, list[str]]":
+    """What the examiners load, and a line for each part that is missing and what goes with it."""
+    from heartlib.evaluation.codec import ENCODER
+    from heartlib.evaluation.examiner import Setup
+
+    if args.transcriptor and not (args.transcriptor / "config.json").is_file():
+        raise UsageError(f"--transcriptor: {args.transcriptor} is not a HeartTranscriptor folder")
+    parts: dict[str, Path | None] = {
+        "transcriptor": args.transcriptor or paths.root / "HeartTranscriptor-oss",
+        "clap": paths.root / "HeartCLAP-oss",
+        "encoder": paths.root / ENCODER if args.true else None,
     }
+    rows = {
+        "transcriptor": "no rows about words and sections (--transcriptor FOLDER)",
+        "clap": "no rows about nearest tags",
+        "encoder": "no rows about the codec",
+    }
+    left_out: list[str] = []
+    for name, path in parts.items():
+        if path is not None and not path.is_dir():
+            left_out.append(f"There is no {path.name} in {path.parent}: {rows[name]}.")
+            parts[name] = None
+    if not args.true:
+        left_out.append("Without --true the measures were not tried on true songs in this run.")
+    if parts["transcriptor"]:
+        _check_words()
+    setup = Setup(
+        model=args.model or "nano",
+        version=args.version,
+        device=args.device,
+        dtype=args.dtype,
+        songs=folder,
+        **parts,
+    )
+    return setup, left_out
+
+
+def _check_words() -> None:
+    """Before hours of singing: is everything there that counts phonemes?"""
+    from heartlib.corpus.espeak import engine
+
+    engine()
+    missing = [name for name in ("jiwer", "transformers") if find_spec(name) is None]
+    if missing:
+        raise HeartlibError(
+            f"counting words needs {' and '.join(missing)}: "
+            "pip install 'heartlib[evaluation,transcribe]'"
+        )

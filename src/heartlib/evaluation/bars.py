@@ -1,18 +1,15 @@
-"""What a model's songs show, against what they must show: one row a bar, and the table."""
+"""One row a bar: what was found, what must be found, and how the same measure fares on true songs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from scipy.stats import binom, mannwhitneyu
 
-from heartlib.evaluation.judges import Judges
+from heartlib.evaluation.interval import ratio_interval
 from heartlib.evaluation.measures import SongMeasures
-from heartlib.evaluation.timbre import contrast
 
-LOUDNESS = (-24.0, -9.0)
-SILENCE = 1.0
 MOST = 0.9
 """Share of songs that a detector, which errs too, must confirm."""
 CHANCE = 0.05
@@ -21,11 +18,15 @@ JUMP = 99.0
 
 @dataclass(frozen=True)
 class Row:
-    """One bar: what was found, whether that is enough, and how often the measurement is right."""
+    """name: what is measured. bar: what must be, "" where it is only reported; met is then None.
 
+    true_songs: what the same measure says of true songs.
+    """
+
+    name: str
     bar: str
     figure: str
-    met: bool
+    met: bool | None
     true_songs: str
     values: dict[str, Any]
 
@@ -34,65 +35,8 @@ class Row:
         return asdict(self)
 
 
-def judge(results: Mapping[str, Sequence[SongMeasures]], judges: Judges) -> list[Row]:
-    """All rows for the songs of `trials.sing`."""
-    songs = [song for row in results.values() for song in row]
-    sung = [song for name, row in results.items() if name != "instrumental" for song in row]
-    rate = judges.calibration
-    return [
-        _range("loudness, LUFS", [song.loudness for song in songs], *LOUDNESS),
-        _most("clipped samples", [song.clipped for song in songs], 0),
-        _most("longest silence inside, s", [song.silence for song in songs], SILENCE),
-        joins_row(songs, rate["join_jumps"]),
-        _most("clicks at joins", [song.join_clicks for song in songs], 0),
-        share_row("a voice in songs with lyrics", [song.sung for song in sung], rate.get("voice")),
-        share_row(
-            "no voice in [Instrumental]",
-            [not song.sung for song in results["instrumental"]],
-            rate.get("voice_absent"),
-        ),
-        pair_row(
-            "fast / slow: tempo, bpm",
-            results["fast"],
-            results["slow"],
-            lambda song: song.tempo,
-            rate.get("tempo"),
-        ),
-        pair_row(
-            "female / male: voice pitch, Hz",
-            results["female"],
-            results["male"],
-            lambda song: song.voice_pitch or 0.0,
-            rate.get("singer"),
-        ),
-        pair_row(
-            "guitar / piano: timbre, nepers",
-            results["guitar"],
-            results["female"],
-            lambda song: contrast(song.instruments, "guitar", "piano"),
-            rate.get("main_instrument"),
-        ),
-        share_row(
-            "tempo class as told",
-            [song.tempo_class == name for name in ("fast", "slow") for song in results[name]],
-            rate.get("tempo_class"),
-        ),
-        share_row(
-            "singer as told",
-            [song.singer == name for name in ("female", "male") for song in results[name]],
-            rate.get("singer"),
-        ),
-        share_row(
-            "main instrument as told",
-            [song.main_instrument == "piano" for song in results["female"]]
-            + [song.main_instrument == "guitar" for song in results["guitar"]],
-            rate.get("main_instrument"),
-        ),
-    ]
-
-
 def pair_row(
-    bar: str,
+    name: str,
     more: Sequence[SongMeasures],
     less: Sequence[SongMeasures],
     value: Callable[[SongMeasures], float],
@@ -107,10 +51,11 @@ def pair_row(
         f"p = {float(test.pvalue):.2g}"
     )
     return Row(
-        bar=bar,
+        name=name,
+        bar=f"p < {CHANCE:g}",
         figure=figure,
         met=bool(test.pvalue < CHANCE),
-        true_songs=_percent(right),
+        true_songs=percent(right),
         values={
             "more": high,
             "less": low,
@@ -120,15 +65,36 @@ def pair_row(
     )
 
 
-def share_row(bar: str, right: Sequence[bool], on_true_songs: float | None) -> Row:
-    """How many songs are as they should be; met where 90 % are."""
-    count = int(sum(right))
+def share_row(name: str, right: Sequence[bool], true_songs: str, least: float | None = MOST) -> Row:
+    """How many songs are as they should be; met where `least` of them are, None: only reported."""
+    count, whole = int(sum(right)), len(right)
     return Row(
-        bar=bar,
-        figure=f"{count} of {len(right)}",
-        met=count >= MOST * len(right),
-        true_songs=_percent(on_true_songs),
-        values={"right": count, "songs": len(right)},
+        name=name,
+        bar=f"≥ {100 * least:.0f} %" if least else "",
+        figure=f"{count} of {whole} ({percent(count / whole)})",
+        met=count >= least * whole if least else None,
+        true_songs=true_songs,
+        values={"right": count, "songs": whole},
+    )
+
+
+def rate_row(
+    name: str,
+    errors: Sequence[float],
+    wholes: Sequence[float],
+    true_songs: str,
+    most: float | None,
+) -> Row:
+    """Errors a phoneme over all songs, with its interval; met where at most `most`."""
+    rate = sum(errors) / sum(wholes)
+    low, high = ratio_interval(errors, wholes)
+    return Row(
+        name=name,
+        bar=f"≤ {most:.2f}" if most else "",
+        figure=f"{rate_text(rate, low, high)}, {len(errors)} songs",
+        met=rate <= most if most else None,
+        true_songs=true_songs,
+        values={"rate": rate, "low": low, "high": high, "songs": len(errors)},
     )
 
 
@@ -137,43 +103,54 @@ def joins_row(songs: Sequence[SongMeasures], on_true_songs: float) -> Row:
     jumps = [jump for song in songs for jump in song.join_jumps]
     count = sum(jump > JUMP for jump in jumps)
     allowed = int(binom.ppf(1 - CHANCE, len(jumps), max(on_true_songs, 1 - JUMP / 100)))
+    name = "jumps at window joins"
     if not jumps:
-        return Row("jumps at window joins", "no song reaches a join", True, "", {"joins": 0})
+        return Row(name, "", "no song reaches a join", True, "", {"joins": 0})
     return Row(
-        bar="jumps at window joins",
-        figure=f"{count} of {len(jumps)} above the 99th percentile, {allowed} allowed",
+        name=name,
+        bar=f"≤ {allowed} above the 99th percentile",
+        figure=f"{count} of {len(jumps)}",
         met=count <= allowed,
-        true_songs=f"{100 * on_true_songs:.1f} % above",
+        true_songs=f"{100 * on_true_songs:.1f} %",
         values={"above": count, "joins": len(jumps), "allowed": allowed},
     )
 
 
+def range_row(name: str, values: Sequence[float], low: float, high: float) -> Row:
+    """Met where every song is between `low` and `high`."""
+    met = all(low <= value <= high for value in values)
+    bar = f"all {low:g} to {high:g}".replace("-", "−")
+    return Row(name, bar, _spread(values), met, "", {"values": list(values)})
+
+
+def most_row(name: str, values: Sequence[float], limit: float) -> Row:
+    """Met where no song is above `limit`."""
+    over = sum(value > limit for value in values)
+    figure = f"at most {max(values):g}; {len(values) - over} of {len(values)} songs within"
+    return Row(name, f"all ≤ {limit:g}", figure, over == 0, "", {"values": list(values)})
+
+
 def table(rows: Sequence[Row]) -> str:
     """Markdown."""
-    lines = ["| bar | figure | met | right on true songs |", "|---|---|---|---|"]
+    lines = ["| what | bar | figure | met | on true songs |", "|---|---|---|---|---|"]
+    words = {True: "yes", False: "no", None: ""}
     for row in rows:
-        met = "yes" if row.met else "no"
-        lines.append(f"| {row.bar} | {row.figure} | {met} | {row.true_songs} |")
+        lines.append(
+            f"| {row.name} | {row.bar} | {row.figure} | {words[row.met]} | {row.true_songs} |"
+        )
     return "\n".join(lines)
 
 
-def _range(bar: str, values: Sequence[float], low: float, high: float) -> Row:
-    figure = f"{_spread(values)}; allowed {low:g} to {high:g}"
-    met = all(low <= value <= high for value in values)
-    return Row(bar, figure, met, "", {"values": list(values)})
+def percent(rate: float | None) -> str:
+    """A share for the table."""
+    return "not known" if rate is None else f"{100 * rate:.0f} %"
 
 
-def _most(bar: str, values: Sequence[float], limit: float) -> Row:
-    over = sum(value > limit for value in values)
-    figure = (
-        f"at most {max(values):g}; {len(values) - over} of {len(values)} songs within {limit:g}"
-    )
-    return Row(bar, figure, over == 0, "", {"values": list(values)})
+def rate_text(rate: float, low: float, high: float) -> str:
+    """An error rate and its interval for the table."""
+    return f"{rate:.3f} ({low:.3f} to {high:.3f})"
 
 
 def _spread(values: Sequence[float]) -> str:
-    return f"{np.median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
-
-
-def _percent(rate: float | None) -> str:
-    return "not known" if rate is None else f"{100 * rate:.0f} %"
+    text = f"{np.median(values):.4g} ({min(values):.4g} to {max(values):.4g})"
+    return text.replace("-", "−")

@@ -5,13 +5,17 @@
 
 import argparse
 import json
+import multiprocessing
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from scipy.signal import lfilter
 from tqdm import tqdm
 
@@ -21,13 +25,17 @@ from heartlib.evaluation import harmony, rhythm
 from heartlib.evaluation.judges import FILE, Judges
 from heartlib.evaluation.linear import Classifier, fit_choice, fit_classifier
 from heartlib.evaluation.measures import SongMeasures, measure
+from heartlib.evaluation.perceptron import Perceptron, fit_perceptron
 from heartlib.evaluation.pitch import voice_pitch
 from heartlib.evaluation.spectra import FPS, WINDOW, Sound, window_starts
-from heartlib.evaluation.timbre import INSTRUMENTS
+from heartlib.evaluation.timbre import BESIDE_VOICE
 from heartlib.evaluation.voice import SINGERS, VOICE, singer_features
 
 FACTS = ("voice", "singer", "tempo", "tempo_class", "main_instrument", "mode", "key")
 JUMP = 99.0
+EPOCHS, LEAST_WINDOWS = 20, 150_000
+"""How often the instruments' windows are learned from, and how many windows that makes at least."""
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -58,14 +66,24 @@ def songs(folders: Sequence[Path]) -> list[tuple[Path, dict[str, Any]]]:
     return found
 
 
-def examples(found: Sequence[tuple[Path, dict[str, Any]]]) -> Iterator[Example]:
-    """Each song twice: as it is, and as a poor copy with noise and another tone."""
-    for path, truth in tqdm(found, desc="listening", unit="song"):
-        wave, rate = audio.read(path)
-        sound = Sound.of(wave, rate)
-        yield _example(sound, truth)
-        rng = np.random.default_rng(zlib.crc32(truth["id"].encode()))
-        yield _example(Sound(poor_copy(sound.samples, rng)), truth)
+def examples(song: tuple[Path, dict[str, Any]]) -> list[Example]:
+    """A song twice: as it is, and as a poor copy with noise and another tone."""
+    path, truth = song
+    sound = Sound.of(*audio.read(path))
+    rng = np.random.default_rng(zlib.crc32(truth["id"].encode()))
+    return [_example(sound, truth), _example(Sound(poor_copy(sound.samples, rng)), truth)]
+
+
+def each(
+    function: Callable[[Any], Result], songs: Sequence[Any], jobs: int, what: str
+) -> list[Result]:
+    """The function of every song, in order, by `jobs` processes; with a bar."""
+    if jobs == 1:
+        return [function(song) for song in tqdm(songs, desc=what, unit="song")]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, torch.set_num_threads, (1,)) as pool:
+        found = pool.map(function, songs, chunksize=2)
+        return list(tqdm(found, desc=what, unit="song", total=len(songs)))
 
 
 def poor_copy(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -94,14 +112,15 @@ def _example(sound: Sound, truth: dict[str, Any]) -> Example:
     )
 
 
-def fit(found: Sequence[tuple[Path, dict[str, Any]]]) -> Judges:
-    """All judges, without calibration. UsageError where a class has no example."""
-    taught = list(examples(found))
+def fit(found: Sequence[tuple[Path, dict[str, Any]]], jobs: int = 1) -> Judges:
+    """All judges, without calibration. UsageError where a class has no example.
+
+    The instruments are those of the songs.
+    """
+    taught = [copy for song in each(examples, found, jobs, "listening") for copy in song]
     windows = np.concatenate([song.windows for song in taught])
     share = np.concatenate([song.sung for song in taught])
     clear = (share > 0.5) | (share == 0)
-    main = [INSTRUMENTS.index(song.truth["main_instrument"]) for song in taught]
-    repeated = np.repeat(main, [len(song.windows) for song in taught])
     singers = [(song.singer, song.truth["singer"]) for song in taught if song.singer is not None]
     tempi = [np.abs(np.array(rhythm.TEMPI) - song.truth["tempo"]).argmin() for song in taught]
     keys = [
@@ -116,7 +135,7 @@ def fit(found: Sequence[tuple[Path, dict[str, Any]]]) -> Judges:
             SINGERS,
             1e-2,
         ),
-        instrument=_balanced(windows, repeated, INSTRUMENTS, 3e-3),
+        instrument=_fit_instrument(taught),
         tempo=fit_choice(np.stack([song.tempo for song in taught]), np.array(tempi), decay=1e-3),
         key=fit_choice(np.stack([song.key for song in taught]), np.array(keys), decay=1e-3),
         made={
@@ -126,6 +145,19 @@ def fit(found: Sequence[tuple[Path, dict[str, Any]]]) -> Judges:
         },
         calibration={},
     )
+
+
+def _fit_instrument(taught: Sequence[Example]) -> Perceptron:
+    """Every instrument counts the same, windows in which somebody sings count little."""
+    names = [song.truth["main_instrument"] for song in taught]
+    classes = tuple(sorted(set(names)))
+    numbers = [classes.index(name) for name in names]
+    labels = np.repeat(numbers, [len(song.windows) for song in taught])
+    weights = 1 - (1 - BESIDE_VOICE) * np.concatenate([song.sung for song in taught])
+    weights = weights / np.bincount(labels, weights)[labels]
+    windows = np.concatenate([song.windows for song in taught])
+    epochs = max(EPOCHS, LEAST_WINDOWS // len(windows))
+    return fit_perceptron(windows, labels, classes, weights=weights, epochs=epochs)
 
 
 def _balanced(
@@ -140,14 +172,16 @@ def _balanced(
     return fit_classifier(features, labels, classes, weights=weights, decay=decay)
 
 
-def calibrate(found: Sequence[tuple[Path, dict[str, Any]]], judges: Judges) -> dict[str, float]:
+def calibrate(
+    found: Sequence[tuple[Path, dict[str, Any]]], judges: Judges, jobs: int = 1
+) -> dict[str, float]:
     """How often `measure` agrees with the truth, and what true songs show at clicks and joins."""
     right: dict[str, list[bool]] = {name: [] for name in (*FACTS, "voice_absent")}
     jumps: list[float] = []
     clicks = 0
     seconds = 0.0
-    for path, truth in tqdm(found, desc="judging", unit="song"):
-        measures = measure(*audio.read(path), judges)
+    every = each(partial(_measure, judges=judges), [path for path, _ in found], jobs, "judging")
+    for measures, (_, truth) in zip(every, found, strict=True):
         for name, agreed in agreement(measures, truth).items():
             right[name].append(agreed)
         jumps += measures.join_jumps
@@ -159,6 +193,10 @@ def calibrate(found: Sequence[tuple[Path, dict[str, Any]]], judges: Judges) -> d
     result["join_jumps"] = round(float(np.mean(np.array(jumps) > JUMP)), 4) if jumps else 0.0
     result["clicks_per_minute"] = round(60 * clicks / seconds, 4)
     return result
+
+
+def _measure(path: Path, judges: Judges) -> SongMeasures:
+    return measure(*audio.read(path), judges)
 
 
 def agreement(measures: SongMeasures, truth: dict[str, Any]) -> dict[str, bool]:
@@ -180,6 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="CORPUS")
     parser.add_argument("--held-out", type=Path, nargs="+", required=True, metavar="CORPUS")
     parser.add_argument("--out", type=Path, default=FILE, metavar="FILE")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default 1)")
     args = parser.parse_args(argv)
     taught = songs(args.data)
     seeds = {truth["seed"] for _, truth in taught}
@@ -187,8 +226,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     held_out = [song for song in songs(args.held_out) if song[1]["seed"] not in seeds]
     if not held_out:
         raise UsageError("every held-out song has the seed of a song in --data")
-    judges = fit(taught)
-    judges = Judges(**{**vars(judges), "calibration": calibrate(held_out, judges)})
+    judges = fit(taught, args.jobs)
+    rates = calibrate(held_out, judges, args.jobs)
+    judges = Judges(**{**vars(judges), "calibration": rates})
     judges.save(args.out)
     print(json.dumps({"made": judges.made, "calibration": judges.calibration}, indent=1))
     return 0

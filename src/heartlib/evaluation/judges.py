@@ -8,6 +8,7 @@ from typing import Any
 
 from heartlib.errors import HeartlibError
 from heartlib.evaluation.linear import Choice, Classifier
+from heartlib.evaluation.perceptron import Perceptron
 
 FILE = Path(__file__).with_name("judges.json")
 
@@ -21,7 +22,7 @@ class Judges:
 
     voice: Classifier
     singer: Classifier
-    instrument: Classifier
+    instrument: Perceptron
     tempo: Choice
     key: Choice
     made: dict[str, Any]
@@ -43,7 +44,7 @@ class Judges:
             return cls(
                 voice=Classifier.from_dict(data["voice"]),
                 singer=Classifier.from_dict(data["singer"]),
-                instrument=Classifier.from_dict(data["instrument"]),
+                instrument=Perceptron.from_dict(data["instrument"]),
                 tempo=Choice.from_dict(data["tempo"]),
                 key=Choice.from_dict(data["key"]),
                 made=data["made"],

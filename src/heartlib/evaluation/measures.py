@@ -10,7 +10,7 @@ from heartlib.errors import UsageError
 from heartlib.evaluation import harmony, joins, levels, rhythm, timbre
 from heartlib.evaluation.judges import Judges, shipped
 from heartlib.evaluation.spectra import Sound
-from heartlib.evaluation.voice import find_voice
+from heartlib.evaluation.voice import find_voice, sung_probability
 
 RATE = 48000
 SHORTEST = 0.1
@@ -72,7 +72,8 @@ def measure(
     sound = Sound.of(wave, RATE)
     voice = find_voice(sound, judges.voice, judges.singer)
     bpm, certainty = rhythm.tempo(sound, judges.tempo)
-    scores = timbre.instruments(sound, judges.instrument)
+    sung = sung_probability(sound, judges.voice)
+    scores = timbre.instruments(sound, judges.instrument, sung)
     tonic, mode, minor = harmony.key(sound, judges.key)
     edges = joins.join_positions(wave.shape[1])
     clicks = joins.clicks(wave)

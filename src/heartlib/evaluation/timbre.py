@@ -2,18 +2,21 @@
 
 import numpy as np
 
-from heartlib.evaluation.linear import Classifier
+from heartlib.evaluation.perceptron import Perceptron
 from heartlib.evaluation.spectra import Sound
 
-INSTRUMENTS = ("piano", "guitar", "strings", "organ", "synth")
+BESIDE_VOICE = 0.1
+"""How much a window counts in which somebody certainly sings, which hides the instrument."""
 
 
-def instruments(sound: Sound, model: Classifier) -> dict[str, float]:
-    """How likely each instrument is the main one: mean log-probability of the song's windows.
+def instruments(sound: Sound, model: Perceptron, sung: np.ndarray) -> dict[str, float]:
+    """How likely each instrument is the main one: weighted mean log-probability of the windows.
 
-    The values are comparable between songs; the largest is the decision.
+    sung: how likely it is that somebody sings in each window, 0 to 1. The values are comparable
+    between songs; the largest is the decision.
     """
-    mean = model.log_probabilities(sound.windows).mean(axis=0)
+    weights = 1 - (1 - BESIDE_VOICE) * sung
+    mean = np.average(model.log_probabilities(sound.windows), axis=0, weights=weights)
     return {name: round(float(value), 4) for name, value in zip(model.classes, mean, strict=True)}
 
 

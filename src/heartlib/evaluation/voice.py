@@ -53,6 +53,11 @@ def find_voice(sound: Sound, detector: Classifier, singers: Classifier) -> Voice
     return Voice(float(sung.mean()), float(np.median(pitch)), female)
 
 
+def sung_probability(sound: Sound, detector: Classifier) -> np.ndarray:
+    """How likely somebody sings in each window, [windows]."""
+    return np.exp(detector.log_probabilities(sound.windows)[:, VOICE.index("sung")])
+
+
 def singer_features(windows: np.ndarray, pitch: np.ndarray) -> np.ndarray:
     """[5]: octaves of the pitch's quartiles over 220 Hz, and two of the sung windows' tilt."""
     quartiles = np.log2(np.percentile(pitch, [25, 50, 75]) / 220)

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from heartlib.errors import CheckpointError, HeartlibError
+from heartlib.errors import CheckpointError, HeartlibError, UsageError
 
 RATE = 16000
 WINDOW = 30.0  # seconds
 SEARCH = 6.0  # seconds before a window's end in which the quietest moment ends it
 QUIET = 0.2  # seconds of a moment
+MARKS = 4  # tokens before the text
 
 
 class HeartTranscriptor:
@@ -49,9 +50,31 @@ class HeartTranscriptor:
             raise CheckpointError(f"{folder} is not a HeartTranscriptor folder: {first}") from error
         return cls(model.to(device).eval(), processor)
 
+    @property
+    def languages(self) -> list[str]:
+        """Codes of the languages that it can be told, such as en."""
+        marks = getattr(self.model.generation_config, "lang_to_id", None) or {}
+        return sorted(mark.strip("<|>") for mark in marks)
+
     @torch.inference_mode()
-    def transcribe(self, wave: np.ndarray, *, num_beams: int = 2, max_new_tokens: int = 150) -> str:
-        """The words sung in a 16 kHz waveform, float32 [n], of any length."""
+    def transcribe(
+        self,
+        wave: np.ndarray,
+        *,
+        language: str = "en",
+        num_beams: int = 2,
+        max_new_tokens: int | None = None,
+    ) -> str:
+        """The words sung in a 16 kHz waveform, float32 [n], of any length.
+
+        language: of the singing, one of `languages`; UsageError for another. max_new_tokens: of a
+        window, None for half of the positions that the model has.
+        """
+        if self.languages and language not in self.languages:
+            raise UsageError(
+                f"this HeartTranscriptor knows {', '.join(self.languages)}, not {language!r}"
+            )
+        most = max_new_tokens or self.model.config.max_target_positions // 2 - MARKS
         texts = []
         for start, end in windows(wave):
             features = self.processor(
@@ -60,9 +83,9 @@ class HeartTranscriptor:
             ids = self.model.generate(
                 features.to(self.model.device, self.model.dtype),
                 num_beams=num_beams,
-                max_new_tokens=max_new_tokens,
-                language="en",
-                task="transcribe",
+                max_new_tokens=most,
+                language=language if self.languages else None,
+                task="transcribe" if self.languages else None,
             )
             texts.append(self.processor.decode(ids[0], skip_special_tokens=True).strip())
         return " ".join(text for text in texts if text)

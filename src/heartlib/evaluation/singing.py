@@ -1,0 +1,61 @@
+"""A model sings a piece into a folder, once."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from heartlib import audio
+from heartlib.errors import HeartlibError, UsageError
+from heartlib.evaluation.pieces import Piece
+from heartlib.pipelines import HeartMuLaGenPipeline
+
+FRAME_MS = 80
+
+
+def sing(pipe: HeartMuLaGenPipeline, piece: Piece, folder: Path) -> Path:
+    """The file of a piece in `folder`, sung where it is not there yet.
+
+    UsageError where the file is another model's or another piece's, HeartlibError where the model
+    cannot sing.
+    """
+    path = folder / f"{piece.name}.flac"
+    if path.is_file():
+        _check_same(path, pipe, piece)
+        return path
+    try:
+        song = pipe.generate(
+            piece.lyrics,
+            piece.tags,
+            max_audio_length_ms=round(piece.length * 1000),
+            seed=piece.seed,
+        )
+    except UsageError as error:
+        raise UsageError(f"{piece.name}: {error}") from error
+    except HeartlibError as error:
+        raise HeartlibError(f"{piece.name}: {error}") from error
+    return song.save(path)
+
+
+def ended(path: Path, duration: float) -> bool:
+    """Whether a song of `duration` seconds came to its end by itself, rather than by its limit."""
+    limit = audio.read_tags(path)["settings"]["max_audio_length_ms"]
+    return round(duration * 1000 / FRAME_MS) < limit // FRAME_MS
+
+
+def _check_same(path: Path, pipe: HeartMuLaGenPipeline, piece: Piece) -> None:
+    held: dict[str, Any] = audio.read_tags(path)
+    wanted = {
+        "weights": (held.get("model", {}).get("hash"), pipe.model_hash),
+        "tags": (held.get("tags"), piece.tags),
+        "lyrics": (held.get("lyrics"), piece.lyrics),
+        "seed": (held.get("seed"), piece.seed),
+        "length": (
+            held.get("settings", {}).get("max_audio_length_ms"),
+            round(piece.length * 1000) // FRAME_MS * FRAME_MS,
+        ),
+    }
+    for name, (found, asked) in wanted.items():
+        if found != asked:
+            raise UsageError(
+                f"{os.path.relpath(path)} was made with other {name}; give an empty folder for --out"
+            )
