@@ -40,6 +40,14 @@ def test_sets_share_no_song():
     assert len(set(seeds)) == len(seeds)
 
 
+def test_only_tags_that_the_model_knows():
+    known = tag_vocabulary() - {"piano", "pop"}
+    told = [set(piece.tags.split(",")) for piece in pieces("lyrics", 12, known)]
+    assert len(told) == 12 and all(tags <= known for tags in told)
+    with pytest.raises(UsageError, match="too few of the corpus's tags for the set 'es'"):
+        pieces("es", 1, {"polka"})
+
+
 def test_an_unknown_set():
     with pytest.raises(UsageError, match="no set 'fr'; there are lyrics"):
         pieces("fr")

@@ -162,7 +162,7 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
 
     judges = shipped()
     paths = checkpoints.find(args.model or "nano", args.version)
-    songs = _songs(args)
+    songs = _songs(args, paths)
     with ExitStack() as stack:
         folder = args.out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(parents=True, exist_ok=True)
@@ -223,19 +223,21 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError(f"--out: {args.out} is not a folder")
 
 
-def _songs(args: argparse.Namespace) -> "list[Piece | TrueSong]":
-    """What is to be sung and, with --true, listened to; each set in turn."""
+def _songs(args: argparse.Namespace, paths: "CheckpointPaths") -> "list[Piece | TrueSong]":
+    """What is to be sung and, with --true, listened to; each set in turn, in tags that the model knows."""
     from heartlib.evaluation.pieces import pieces
     from heartlib.evaluation.trials import trials
     from heartlib.evaluation.true_songs import true_songs
+    from heartlib.pipelines.inputs import known_tags
 
+    known = {tag for tags in known_tags(paths.root).values() for tag in tags}
     true = true_songs(args.true, args.songs) if args.true else []
     found: list[Piece | TrueSong] = []
     for name in dict.fromkeys(args.sets):
         if name == "trials":
             found += trials(min(args.seeds, args.songs or args.seeds), args.length)
         else:
-            found += pieces(name, args.songs)
+            found += pieces(name, args.songs, known)
     return found + true
 
 

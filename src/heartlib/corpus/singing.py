@@ -1,4 +1,4 @@
-"""Sings a score: words are stretched onto notes, pitch follows the melody, WORLD makes the sound.
+"""Sings a score: words are stretched onto notes, pitch follows the melody, a vocoder makes the sound.
 
 A vowel starts with its note; consonants keep their length and take it from the note before.
 T frames of 5 ms.

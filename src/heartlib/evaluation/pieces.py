@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from heartlib.corpus.compose import compose
 from heartlib.errors import UsageError
@@ -13,6 +14,7 @@ ROOM = 1.3
 """How much longer than its score a song may become before it is cut."""
 FIRST_SEED = 9_000_001
 STRIDE = 100_000
+LOOKED = 100  # songs that are looked at for one whose tags are known
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,22 @@ class Piece:
     truth: Truth | None = None
 
 
-def pieces(group: str, songs: int | None = None) -> list[Piece]:
-    """The first `songs` pieces of a set, None for as many as it has. UsageError for an unknown set."""
+def pieces(group: str, songs: int | None = None, known: Collection[str] = ()) -> list[Piece]:
+    """The first `songs` pieces of a set, None for as many as it has. UsageError for an unknown set.
+
+    `known`: the tags that the model takes, so that only songs told in these are asked for; none for any.
+    """
     if group not in KINDS:
         raise UsageError(f"no set {group!r}; there are {', '.join(KINDS)} and trials")
-    found = _compose(group)
-    return [next(found) for _ in range(songs or KINDS[group].songs)]
+    wanted = songs or KINDS[group].songs
+    every = islice(_compose(group), LOOKED * wanted)
+    fitting = (piece for piece in every if not known or set(piece.tags.split(",")) <= set(known))
+    found = list(islice(fitting, wanted))
+    if not found:
+        raise UsageError(
+            f"the model knows too few of the corpus's tags for the set {group!r}; measure it with trials"
+        )
+    return found
 
 
 def _compose(group: str) -> Iterator[Piece]:
