@@ -64,17 +64,16 @@ def whisper_tokenizer(words: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def build(recipe: TranscriptorRecipe, tokenizer: Tokenizer) -> nn.Module:
-    """A new WhisperForConditionalGeneration. HeartlibError without transformers."""
+def whisper_config(recipe: TranscriptorRecipe, vocab_size: int, **marks: Any) -> Any:
+    """The shape as transformers has it; `marks`: its token ids. HeartlibError without transformers."""
     try:
-        from transformers import WhisperConfig, WhisperForConditionalGeneration
+        from transformers import WhisperConfig
     except ImportError as error:
         raise HeartlibError(
             "the transcriptor needs transformers: pip install 'heartlib[transcribe]'"
         ) from error
-    number: dict[str, int] = tokenizer.get_vocab()
-    config = WhisperConfig(
-        vocab_size=tokenizer.get_vocab_size(),
+    return WhisperConfig(
+        vocab_size=vocab_size,
         num_mel_bins=MELS,
         d_model=recipe.width,
         encoder_layers=recipe.encoder_layers,
@@ -86,13 +85,25 @@ def build(recipe: TranscriptorRecipe, tokenizer: Tokenizer) -> nn.Module:
         max_source_positions=WINDOW // 2,
         max_target_positions=2 * recipe.most_tokens,
         dropout=recipe.dropout,
+        suppress_tokens=[],
+        begin_suppress_tokens=[],
+        **marks,
+    )
+
+
+def build(recipe: TranscriptorRecipe, tokenizer: Tokenizer) -> nn.Module:
+    """A new WhisperForConditionalGeneration."""
+    number: dict[str, int] = tokenizer.get_vocab()
+    config = whisper_config(
+        recipe,
+        tokenizer.get_vocab_size(),
         pad_token_id=number[END],
         bos_token_id=number[END],
         eos_token_id=number[END],
         decoder_start_token_id=number[START],
-        suppress_tokens=[],
-        begin_suppress_tokens=[],
     )
+    from transformers import WhisperForConditionalGeneration
+
     return WhisperForConditionalGeneration(config)
 
 
