@@ -82,6 +82,18 @@ def test_resumed_run_is_the_unbroken_run(corpus, tmp_path):
         assert torch.equal(x, y), name
 
 
+def test_begins_with_trained_weights(corpus, trained, tmp_path):
+    recipe = dataclasses.replace(RECIPE, steps=1, peak_lr=1e-9)
+    trained.save_pretrained(tmp_path / "before")
+    train(recipe, options(corpus, tmp_path / "after", init=tmp_path / "before"))
+    after = HeartCLAP.from_pretrained(tmp_path / "after" / "HeartCLAP-oss")
+    for x, y in zip(trained.parameters(), after.parameters(), strict=True):
+        torch.testing.assert_close(x, y, atol=1e-2, rtol=1e-2)  # saved as bfloat16
+    other = dataclasses.replace(recipe, audio_width=96)
+    with pytest.raises(UsageError, match="another shape than the recipe: audio_width 192, not 96"):
+        train(other, options(corpus, tmp_path / "other", init=tmp_path / "before"))
+
+
 def test_saved_is_loaded(tmp_path):
     torch.manual_seed(0)
     model = HeartCLAP(HeartCLAPConfig(embed_dim=64, audio_layers=1, text_layers=1)).eval()

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from heartlib.errors import HeartlibError, UsageError
+from heartlib.heartcodec import HeartCodec, HeartCodecConfig
 from heartlib.heartmula import HeartMuLa, build_prompt, generate
 from heartlib.heartmula.prompt import bracket, wrap_tags
 from heartlib.training.command import main
@@ -131,6 +133,37 @@ def test_resumed_run_is_the_unbroken_run(data, tmp_path):
         resumed = train(recipe, options(folder, tmp_path / "b", lot_steps=5))
     for (name, a), b in zip(whole.named_parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b), name
+
+
+def test_begins_with_trained_weights(data, tmp_path):
+    folder, _, _ = data
+    recipe = dataclasses.replace(TINY, steps=2)
+    before = train(dataclasses.replace(recipe, seed=5), options(folder, tmp_path / "a"))
+    trained = tmp_path / "a" / "HeartMuLa-oss-nano"
+    still = dataclasses.replace(recipe, steps=1, peak_lr=1e-9)
+    after = train(still, options(folder, tmp_path / "b", init=trained))
+    for x, y in zip(before.parameters(), after.parameters(), strict=True):
+        torch.testing.assert_close(x, y)
+    with pytest.raises(UsageError, match="has another muq_dim than the recipe: 8, not 9"):
+        other = dataclasses.replace(recipe, muq_dim=9)
+        train(other, options(folder, tmp_path / "c", init=trained))
+
+
+def test_a_held_out_prompt_is_sung(data, tmp_path):
+    folder, _, _ = data
+    torch.manual_seed(0)
+    shape = {"dim": 16, "codebook_size": 32, "codebook_dim": 8, "in_channels": 528}
+    shape |= {"attention_head_dim": 8, "num_attention_heads": 2, "num_layers": 1}
+    shape |= {"num_layers_2": 1, "init_channel": 2}
+    for codebooks in (4, 8):
+        codec = HeartCodec(HeartCodecConfig(num_quantizers=codebooks, **shape))
+        codec.save_pretrained(tmp_path / str(codebooks))
+    recipe = dataclasses.replace(TINY, steps=1, holdout=1)
+    train(recipe, options(folder, tmp_path / "run", codec=tmp_path / "4"))
+    sung, rate = soundfile.read(tmp_path / "run" / "samples" / "sung.ogg")
+    assert rate == 48000 and 0 < len(sung) <= 10 * 48000
+    with pytest.raises(UsageError, match="has 8 codebooks of 32, the recipe 4 of 32"):
+        train(recipe, options(folder, tmp_path / "other", codec=tmp_path / "8"))
 
 
 def test_words_become_tokens_by_their_time():

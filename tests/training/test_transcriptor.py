@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from heartlib.errors import CheckpointError, HeartlibError
+from heartlib.errors import CheckpointError, HeartlibError, UsageError
 from heartlib.training.tokenizer import train_tokenizer
 
 transformers = pytest.importorskip("transformers")
@@ -194,6 +194,21 @@ def test_resumed_run_is_the_unbroken_run(corpus, tmp_path):
     )
     for (name, x), y in zip(a.named_parameters(), b.parameters(), strict=True):
         assert torch.equal(x, y), name
+
+
+def test_begins_with_trained_weights(corpus, tmp_path):
+    train(dataclasses.replace(TINY, seed=3), options(corpus, tmp_path / "a"))
+    folder = tmp_path / "a" / "HeartTranscriptor-oss"
+    recipe = dataclasses.replace(TINY, steps=1, peak_lr=1e-9)
+    train(recipe, options(corpus, tmp_path / "b", init=folder))
+    a, b = (
+        HeartTranscriptor.from_pretrained(tmp_path / name / "HeartTranscriptor-oss").model
+        for name in "ab"
+    )
+    for x, y in zip(a.parameters(), b.parameters(), strict=True):
+        torch.testing.assert_close(x, y, atol=1e-2, rtol=1e-2)
+    with pytest.raises(UsageError, match="another shape than the recipe: size mismatch"):
+        train(dataclasses.replace(recipe, width=16), options(corpus, tmp_path / "c", init=folder))
 
 
 def test_learns_and_writes_down(corpus, tmp_path):

@@ -65,6 +65,10 @@ class Run:
         self.optimizers: dict[str, Optimizer] = {}
         self.more: dict[str, Any] = {}
         self.step, self.minutes, self.saved_step = 0, 0.0, -1
+        self.seen: tuple[int, dict[str, Any]] = (
+            -1,
+            {},
+        )  # when `look` was called last, and what it gave
         alone = self.workers.count == 1 and recipe.accumulate == 1
         self.graphed = options.graph and self.device.type == "cuda" and alone
         torch.manual_seed(recipe.seed)
@@ -209,13 +213,16 @@ class Run:
         self.log(step=self.step, minutes=self.minutes, rate=rate, steps_per_s=speed, **figures)
 
     def _look(self, look: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-        """The first process looks, the others wait."""
+        """The first process looks, once at each step, and the others wait."""
+        if self.seen[0] == self.step:
+            return self.seen[1]
         found: dict[str, Any] = {}
         if self.workers.first:
             found = dict(look())
             if found:
                 self.log(step=self.step, minutes=self.minutes, **found)
         self.workers.wait()
+        self.seen = (self.step, found)
         return found
 
     @contextmanager
