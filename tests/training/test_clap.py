@@ -13,14 +13,13 @@ import torch
 from heartlib.errors import CheckpointError, UsageError
 from heartlib.heartclap import HeartCLAP, HeartCLAPConfig
 from heartlib.training.clap import info_nce, train
-from heartlib.training.clap_recipe import CLAPRecipe
+from heartlib.training.clap_recipe import CLAPOptions, CLAPRecipe
 from heartlib.training.clap_text import describe, facts
 from heartlib.training.tokenizer import train_tokenizer
 
-CPU = torch.device("cpu")
 TONES = {"flute": 1800.0, "cello": 200.0, "bells": 5000.0}
 PULSES = {"fast": 6.0, "slow": 1.0}
-RECIPE = CLAPRecipe(steps=24, batch=12, ema_decay=0.8, dropout=0.0, masks=0, held_out=3)
+RECIPE = CLAPRecipe(steps=32, batch=12, ema_decay=0.8, dropout=0.0, masks=0, held_out=3)
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +45,15 @@ def corpus(tmp_path_factory):
     return folder
 
 
+def options(corpus, out, **more):
+    file = corpus / "tokenizer.json"
+    return CLAPOptions(data=(corpus,), tokenizer=file, out=out, device="cpu", **more)
+
+
 @pytest.fixture(scope="module")
 def trained(corpus, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    train([corpus], corpus / "tokenizer.json", out, RECIPE, device=CPU)
+    train(RECIPE, options(corpus, out))
     return HeartCLAP.from_pretrained(out / "HeartCLAP-oss")
 
 
@@ -70,13 +74,24 @@ def test_finds_what_is_described(corpus, trained):
 
 def test_resumed_run_is_the_unbroken_run(corpus, tmp_path):
     recipe = dataclasses.replace(RECIPE, steps=2, batch=4, dropout=0.1, masks=1)
-    train([corpus], corpus / "tokenizer.json", tmp_path / "a", recipe, device=CPU)
+    train(recipe, options(corpus, tmp_path / "a"))
     for _ in range(2):
-        lot = dataclasses.replace(recipe, lot_steps=1)
-        train([corpus], corpus / "tokenizer.json", tmp_path / "b", lot, device=CPU)
+        train(recipe, options(corpus, tmp_path / "b", lot_steps=1))
     a, b = (HeartCLAP.from_pretrained(tmp_path / name / "HeartCLAP-oss") for name in "ab")
     for (name, x), y in zip(a.named_parameters(), b.parameters(), strict=True):
         assert torch.equal(x, y), name
+
+
+def test_begins_with_trained_weights(corpus, trained, tmp_path):
+    recipe = dataclasses.replace(RECIPE, steps=1, peak_lr=1e-9)
+    trained.save_pretrained(tmp_path / "before")
+    train(recipe, options(corpus, tmp_path / "after", init=tmp_path / "before"))
+    after = HeartCLAP.from_pretrained(tmp_path / "after" / "HeartCLAP-oss")
+    for x, y in zip(trained.parameters(), after.parameters(), strict=True):
+        torch.testing.assert_close(x, y, atol=1e-2, rtol=1e-2)  # saved as bfloat16
+    other = dataclasses.replace(recipe, audio_width=96)
+    with pytest.raises(UsageError, match="another shape than the recipe: audio_width 192, not 96"):
+        train(other, options(corpus, tmp_path / "other", init=tmp_path / "before"))
 
 
 def test_saved_is_loaded(tmp_path):

@@ -16,16 +16,22 @@ from heartlib import checkpoints
 from heartlib.errors import HeartlibError
 from heartlib.heartcodec import HeartCodec
 from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
-from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderConfig
+from heartlib.heartcodec.models.query_transformer import MelEncoder
 from heartlib.heartcodec.models.residual_vq import ResidualVQ
 from heartlib.heartcodec.models.sq_codec import SQCodec
 from heartlib.training import assemble, encode, flow, refine, rvq
+from heartlib.training import run as running
 from heartlib.training.alignment import inventory, phoneme_frames, pitch_frames
 from heartlib.training.loop import Clock, GraphedStep, learning_rate
-from heartlib.training.rvq import RVQRecipe, quantise, update_codebooks
+from heartlib.training.rvq_model import quantise, update_codebooks
+from heartlib.training.rvq_recipe import RVQRecipe
 
-ENCODER = MelEncoderConfig(n_mels=16, width=32, num_heads=2, num_layers=1, dim=16)
 RECIPE = RVQRecipe(
+    n_mels=16,
+    width=32,
+    heads=2,
+    layers=1,
+    dim=16,
     minutes=0.2,
     batch=8,
     crop_frames=12,
@@ -35,6 +41,7 @@ RECIPE = RVQRecipe(
     ema_decay=0.95,
     peak_lr=4e-3,
 )
+ENCODER = RECIPE.encoder
 FLOW = flow.FlowRecipe(
     minutes=0.03,
     batch=1,
@@ -80,7 +87,7 @@ def corpus(tmp_path_factory):
 def trained(corpus, tmp_path_factory):
     """The codebooks' run: its folder."""
     out = tmp_path_factory.mktemp("runs") / "rvq"
-    rvq.train(corpus, out, RECIPE, ENCODER, lot=None)
+    rvq.train(RECIPE, rvq.RVQOptions(data=corpus, out=out))
     return out
 
 
@@ -137,8 +144,8 @@ def test_codebooks_learn_what_is_sung(trained):
 
 def test_a_run_goes_on_where_it_stopped(corpus, tmp_path):
     out = tmp_path / "rvq"
-    rvq.train(corpus, out, RECIPE, ENCODER, lot=0.01)
-    rvq.train(corpus, out, RECIPE, ENCODER, lot=0.01)
+    rvq.train(RECIPE, rvq.RVQOptions(data=corpus, out=out, lot=0.01))
+    rvq.train(RECIPE, rvq.RVQOptions(data=corpus, out=out, lot=0.01))
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     steps = [line["step"] for line in lines if "held_mel" in line]
     assert 0 < steps[0] < steps[1]
@@ -158,20 +165,25 @@ def test_songs_become_codes(corpus, trained, tmp_path, monkeypatch):
     assert encode.sung_words(tmp_path, "s2") == {}  # no truth, no words
 
 
+def flow_options(data, trained, folder):
+    return flow.FlowOptions(data=data, rvq=trained, sq=folder / "sq", out=folder / "flow")
+
+
 @pytest.fixture(scope="module")
 def flowing(corpus, trained, tmp_path_factory):
     """The flow's run behind a scalar codec of random weights: its folder."""
     folder = tmp_path_factory.mktemp("runs")
     torch.manual_seed(0)
     checkpoints.save_pretrained(SQCodec(HeartCodecConfig(init_channel=2)), folder / "sq")
-    flow.train(corpus, trained, folder / "sq", folder / "flow", FLOW, lot=None)
+    flow.train(FLOW, flow_options(corpus, trained, folder))
     return folder / "flow"
 
 
 def test_the_decoder_learns_from_sampled_latents(corpus, trained, flowing, tmp_path):
-    recipe = replace(refine.RECIPE, minutes=0.02, batch=2, crop_latents=10, adversarial_rows=1)
+    recipe = refine.DecoderRecipe(minutes=0.02, batch=2, crop_latents=10, adversarial_rows=1)
     recipe = replace(recipe, peak_lr=3e-3, discriminator_channels=2, ema_decay=0.5)
-    refine.train(corpus, trained, flowing / "HeartCodec-oss", tmp_path, recipe)
+    codec = flowing / "HeartCodec-oss"
+    refine.train(recipe, refine.DecoderOptions(data=corpus, rvq=trained, codec=codec, out=tmp_path))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["held_mel_db"] < lines[1]["held_mel_db"] - 1
     before, after = (
@@ -212,24 +224,24 @@ def test_too_little_music_is_said(corpus, trained, tmp_path):
     (short / "songs.jsonl").write_text(lines[0] + "\n")
     checkpoints.save_pretrained(SQCodec(HeartCodecConfig(init_channel=2)), tmp_path / "sq")
     with pytest.raises(HeartlibError, match=r"1 songs .* too few"):
-        flow.train(short, trained, tmp_path / "sq", tmp_path / "flow", FLOW, lot=None)
+        flow.train(FLOW, flow_options(short, trained, tmp_path))
     with pytest.raises(HeartlibError, match="is not a corpus folder"):
-        rvq.train(tmp_path, tmp_path / "rvq", RECIPE, ENCODER, lot=None)
+        rvq.train(RECIPE, rvq.RVQOptions(data=tmp_path, out=tmp_path / "rvq"))
 
 
 def test_a_loss_that_is_not_a_number_is_never_saved(corpus, tmp_path, monkeypatch):
     out = tmp_path / "rvq"
-    rvq.train(corpus, out, RECIPE, ENCODER, lot=0.005)
+    rvq.train(RECIPE, rvq.RVQOptions(data=corpus, out=out, lot=0.005))
     before = (out / "state" / "state.json").read_bytes()
-    monkeypatch.setattr(rvq, "learning_rate", lambda *_: float("nan"))
-    with pytest.raises(HeartlibError, match=r"not finite at step .*state"):
-        rvq.train(corpus, out, RECIPE, ENCODER, lot=0.005)
+    monkeypatch.setattr(running, "learning_rate", lambda *_: float("nan"))
+    with pytest.raises(HeartlibError, match=r"not finite near step .*state"):
+        rvq.train(RECIPE, rvq.RVQOptions(data=corpus, out=out, lot=0.005))
     assert (out / "state" / "state.json").read_bytes() == before
 
 
 def test_the_clock_counts_lots_together():
-    clock = Clock(10.0, 2.0, done=9.0)
-    assert clock.lot == 1.0 and 0.9 <= clock.fraction < 0.91 and not clock.over
+    clock = Clock(done=9.0)
+    assert 9.0 < clock.minutes < 9.1 and not clock.interrupted
     assert learning_rate(0.0, 1.0) < 0.01 and learning_rate(1.0, 1.0) == pytest.approx(0.02)
     assert learning_rate(0.02, 1.0) == pytest.approx(1.0)
 

@@ -3,17 +3,22 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from heartlib.errors import HeartlibError, UsageError
+from heartlib.heartcodec import HeartCodec, HeartCodecConfig
 from heartlib.heartmula import HeartMuLa, build_prompt, generate
 from heartlib.heartmula.prompt import bracket, wrap_tags
-from heartlib.training.lm import LMRecipe, main, train
+from heartlib.training.command import main
+from heartlib.training.lm import LMOptions, LMRecipe, train
 from heartlib.training.lm_data import (
     Collator,
     plan_epoch,
@@ -21,8 +26,9 @@ from heartlib.training.lm_data import (
     sung_tokens,
     word_spans,
 )
-from heartlib.training.lm_trainer import Trainer, losses, run
+from heartlib.training.lm_trainer import Trainer, logits_of, losses
 from heartlib.training.own_frames import draw, with_own_frames
+from heartlib.training.run import Run
 from heartlib.training.tokenizer import SPECIAL, train_tokenizer
 
 SONGS = [
@@ -31,7 +37,6 @@ SONGS = [
     ("folk,slow", "[Instrumental]"),
     ("pop,slow,male", "[Intro]\n\n[Verse]\nmorning on the hill"),
 ]
-CPU = torch.device("cpu")
 TINY = LMRecipe(
     layers=2,
     heads=2,
@@ -49,7 +54,7 @@ TINY = LMRecipe(
     muq_dim=8,
     steps=160,
     batch_positions=512,
-    learning_rate=1e-2,
+    peak_lr=1e-2,
     dropout=0.0,
     weight_decay=0.0,
     ema_decay=0.8,
@@ -84,6 +89,12 @@ def data(tmp_path_factory):
     return folder, codes, offsets
 
 
+def options(folder: Path, out: Path, **more: Any) -> LMOptions:
+    return LMOptions(
+        data=(folder,), tokenizer=folder / "tokenizer.json", out=out, device="cpu", **more
+    )
+
+
 def collator(tokenizer: Tokenizer, **changes: float) -> Collator:
     plain = {"condition_dropout": 0.0, "tag_dropout": 0.0, "depth_share": 1.0}
     return Collator(tokenizer, TINY.gen_config, **(plain | changes))
@@ -91,7 +102,7 @@ def collator(tokenizer: Tokenizer, **changes: float) -> Collator:
 
 def test_learns_songs_by_heart_and_sings_them(data, tmp_path):
     folder, codes, offsets = data
-    train(TINY, [folder], folder / "tokenizer.json", tmp_path, device=CPU)
+    train(TINY, options(folder, tmp_path))
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert log[-1]["loss0"] < 0.1 < math.log(TINY.codebook_size)
     model = HeartMuLa.from_pretrained(tmp_path / "HeartMuLa-oss-nano")
@@ -117,12 +128,42 @@ def test_resumed_run_is_the_unbroken_run(data, tmp_path):
         depth_share=0.5,
         batch_positions=128,
     )
-    whole = train(recipe, [folder], folder / "tokenizer.json", tmp_path / "a", device=CPU)
-    lot = dataclasses.replace(recipe, lot_steps=5)
+    whole = train(recipe, options(folder, tmp_path / "a"))
     for _ in range(3):  # 5 + 5 + 2 steps
-        resumed = train(lot, [folder], folder / "tokenizer.json", tmp_path / "b", device=CPU)
+        resumed = train(recipe, options(folder, tmp_path / "b", lot_steps=5))
     for (name, a), b in zip(whole.named_parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b), name
+
+
+def test_begins_with_trained_weights(data, tmp_path):
+    folder, _, _ = data
+    recipe = dataclasses.replace(TINY, steps=2)
+    before = train(dataclasses.replace(recipe, seed=5), options(folder, tmp_path / "a"))
+    trained = tmp_path / "a" / "HeartMuLa-oss-nano"
+    still = dataclasses.replace(recipe, steps=1, peak_lr=1e-9)
+    after = train(still, options(folder, tmp_path / "b", init=trained))
+    for x, y in zip(before.parameters(), after.parameters(), strict=True):
+        torch.testing.assert_close(x, y)
+    with pytest.raises(UsageError, match="has another muq_dim than the recipe: 8, not 9"):
+        other = dataclasses.replace(recipe, muq_dim=9)
+        train(other, options(folder, tmp_path / "c", init=trained))
+
+
+def test_a_held_out_prompt_is_sung(data, tmp_path):
+    folder, _, _ = data
+    torch.manual_seed(0)
+    shape = {"dim": 16, "codebook_size": 32, "codebook_dim": 8, "in_channels": 528}
+    shape |= {"attention_head_dim": 8, "num_attention_heads": 2, "num_layers": 1}
+    shape |= {"num_layers_2": 1, "init_channel": 2}
+    for codebooks in (4, 8):
+        codec = HeartCodec(HeartCodecConfig(num_quantizers=codebooks, **shape))
+        codec.save_pretrained(tmp_path / str(codebooks))
+    recipe = dataclasses.replace(TINY, steps=1, holdout=1)
+    train(recipe, options(folder, tmp_path / "run", codec=tmp_path / "4"))
+    sung, rate = soundfile.read(tmp_path / "run" / "samples" / "sung.ogg")
+    assert rate == 48000 and 0 < len(sung) <= 10 * 48000
+    with pytest.raises(UsageError, match="has 8 codebooks of 32, the recipe 4 of 32"):
+        train(recipe, options(folder, tmp_path / "other", codec=tmp_path / "8"))
 
 
 def test_words_become_tokens_by_their_time():
@@ -192,21 +233,21 @@ def spoken(tmp_path_factory):
 
 
 def test_the_pointer_learns_where_songs_are_sung(spoken, tmp_path):
-    recipe = dataclasses.replace(TINY, pointer_layer=2, holdout=32, steps=150, log_every=30)
-    train(recipe, [spoken], spoken / "tokenizer.json", tmp_path, device=CPU)
+    recipe = dataclasses.replace(TINY, pointer_layer=2, holdout=32, steps=150, report_steps=30)
+    train(recipe, options(spoken, tmp_path))
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     chance = math.log(6)  # among the words alone
     assert log[1]["step"] == 30 and log[1]["pointer"] > chance / 2
     # Of songs never heard; how long a word lasts cannot be known.
-    assert log[-1]["pointer"] < chance / 2 and log[-1]["pointer_accuracy"] > 0.65
+    assert log[-1]["held_pointer"] < chance / 2 and log[-1]["held_pointer_accuracy"] > 0.65
     names = load_file(tmp_path / "HeartMuLa-oss-nano" / "model.safetensors")
     assert not any("pointer" in name for name in names)
 
 
 def test_several_folders_without_a_pointer(data, tmp_path):
     folder, _, _ = data
-    recipe = dataclasses.replace(TINY, pointer_weight=0.0, holdout=64, steps=1, log_every=1)
-    model = train(recipe, [folder, folder], folder / "tokenizer.json", tmp_path, device=CPU)
+    recipe = dataclasses.replace(TINY, pointer_weight=0.0, holdout=64, steps=1, report_steps=1)
+    model = train(recipe, dataclasses.replace(options(folder, tmp_path), data=(folder, folder)))
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert (log[0]["songs"], log[0]["held_out"]) == (6, 2)  # never more than a quarter
     assert all("pointer" not in line for line in log)
@@ -237,8 +278,8 @@ def test_padding_and_neighbours_change_nothing(data):
     torch.manual_seed(0)
     model = HeartMuLa(TINY.model_config(tokenizer.get_vocab_size())).eval()
     collate, rng = collator(tokenizer), np.random.default_rng(0)
-    together = run(model, collate(songs, rng))
-    alone = [run(model, collate([song], rng)) for song in songs]
+    together = logits_of(model, collate(songs, rng))
+    alone = [logits_of(model, collate([song], rng)) for song in songs]
     torch.testing.assert_close(together[0], torch.cat([a for a, _ in alone]), atol=1e-4, rtol=0)
     torch.testing.assert_close(
         together[1], torch.cat([b for _, b in alone], dim=1), atol=1e-4, rtol=0
@@ -254,8 +295,12 @@ def test_dropped_conditions_are_all_alike(data):
     model = HeartMuLa(TINY.model_config(tokenizer.get_vocab_size())).eval()
     dropped, kept = collator(tokenizer, condition_dropout=1.0 - 1e-9), collator(tokenizer)
     rng = np.random.default_rng(0)
-    assert torch.equal(run(model, dropped([song], rng))[0], run(model, dropped([other], rng))[0])
-    assert not torch.equal(run(model, kept([song], rng))[0], run(model, kept([other], rng))[0])
+    assert torch.equal(
+        logits_of(model, dropped([song], rng))[0], logits_of(model, dropped([other], rng))[0]
+    )
+    assert not torch.equal(
+        logits_of(model, kept([song], rng))[0], logits_of(model, kept([other], rng))[0]
+    )
 
 
 def test_noise_changes_what_was_sung_not_what_comes_next(data):
@@ -319,7 +364,7 @@ def test_a_frame_drawn_twice_is_replaced_once(data):
 def test_a_model_that_hears_itself_learns(data, tmp_path):
     folder, _, _ = data
     recipe = dataclasses.replace(TINY, steps=60, own_share=0.3, own_from=0.5)
-    train(recipe, [folder], folder / "tokenizer.json", tmp_path, device=CPU)
+    train(recipe, options(folder, tmp_path))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["loss0"] for line in lines if "loss0" in line][-1] < 2.5  # log 32 = 3.5
 
@@ -372,23 +417,27 @@ def test_batches_of_fixed_size(data):
 
 
 @pytest.mark.gpu
-def test_graphed_steps_are_plain_steps(data):
+def test_graphed_steps_are_plain_steps(data, tmp_path):
     folder, _, _ = data
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     songs = read_songs(folder, tokenizer, TINY.gen_config, TINY.codebooks)
-    recipe, device = dataclasses.replace(TINY, own_share=0.5), torch.device("cuda")
+    recipe, device = (
+        dataclasses.replace(TINY, own_share=0.5, peak_lr=1e-3),
+        torch.device("cuda"),
+    )
     collate = collator(tokenizer, fixed_size=True)
     found = []
     for graphed in (False, True):
-        trainer = Trainer(recipe, tokenizer.get_vocab_size(), device, graphed)
+        given = dataclasses.replace(options(folder, tmp_path), device="cuda", graph=graphed)
+        trainer = Trainer(Run("lm", recipe, given), recipe, tokenizer.get_vocab_size())
         for step in range(24):
             two = [songs[step % 2], songs[2]] if step % 3 else songs[:1]  # two shapes
             batch = collate(two, np.random.default_rng(step)).to(device)
-            loss, _ = trainer.update(batch, 1e-3)
+            loss = trainer.update(batch)["loss"]
         found.append(loss.cpu())
         assert len(trainer.graphed.graphs) == 2 * graphed
         for step in range(4):  # frames of its own are drawn at random
-            loss, _ = trainer.update(batch, 1e-3, own=True)
+            loss = trainer.update(batch, own=True)["loss"]
             assert torch.isfinite(loss).all(), step
     torch.testing.assert_close(found[0], found[1], atol=0.02, rtol=0)
 
@@ -407,23 +456,16 @@ def test_tokenizer_knows_markers_and_any_text(data):
 def test_bad_input(data, tmp_path):
     folder, _, _ = data
     tokenizer = str(folder / "tokenizer.json")
+    given = ["--tokenizer", tokenizer, "--out", str(tmp_path / "o")]
     with pytest.raises(HeartlibError, match=r"songs\.jsonl is missing"):
-        main(["--data", str(tmp_path), "--tokenizer", tokenizer, "--out", str(tmp_path / "o")])
+        main("lm", ["--data", str(tmp_path), *given])
     with pytest.raises(HeartlibError, match="has 4 codebooks, the recipe 8"):
-        main(["--data", str(folder), "--tokenizer", tokenizer, "--out", str(tmp_path / "o")])
+        main("lm", ["--data", str(folder), *given])
     small = ["--codebooks", "4", "--codebook-size", "8"]
     with pytest.raises(HeartlibError, match="allowed with audio_eos_id 9: 0…7"):
-        main(
-            ["--data", str(folder), "--tokenizer", tokenizer, "--out", str(tmp_path / "o"), *small]
-        )
+        main("lm", ["--data", str(folder), *given, *small])
     with pytest.raises(UsageError, match="no song fits into 16 positions"):
-        train(
-            dataclasses.replace(TINY, positions=16),
-            [folder],
-            folder / "tokenizer.json",
-            tmp_path,
-            device=CPU,
-        )
+        train(dataclasses.replace(TINY, positions=16), options(folder, tmp_path))
     with pytest.raises(UsageError, match=r"pointer_layer is 7; allowed are 1…6"):
         LMRecipe(pointer_layer=7)
     with pytest.raises(UsageError, match="lambda_k takes 1 or 7 numbers"):

@@ -14,18 +14,15 @@ from heartlib.audio.mel import log_mel, mel_filterbank
 from heartlib.errors import HeartlibError
 from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
 from heartlib.heartcodec.models.sq_codec import SQCodec, fold_weight_norm
-from heartlib.training import sq_codec
+from heartlib.training import run as running
 from heartlib.training.audio_data import Crops, load_audio, song_files, split_songs
 from heartlib.training.lapped import start_lapped
+from heartlib.training.loop import set_learning_rate
 from heartlib.training.losses import Discriminator, SpectralLoss, discriminator_loss, si_sdr
-from heartlib.training.sq_codec import (
-    SQRecipe,
-    Training,
-    disturb,
-    mono_rows,
-    train,
-    with_weight_norm,
-)
+from heartlib.training.run import Run
+from heartlib.training.sq_codec import mono_rows, train
+from heartlib.training.sq_recipe import SQOptions, SQRecipe
+from heartlib.training.sq_trainer import Training, disturb, with_weight_norm
 
 TINY = SQRecipe(
     minutes=0.5,
@@ -37,6 +34,10 @@ TINY = SQRecipe(
     discriminator_channels=4,
     ema_decay=0.8,
 )
+
+
+def options(data: Path, out: Path, lot: float = 0.0) -> SQOptions:
+    return SQOptions(data=data, out=out, lot=lot, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -175,12 +176,12 @@ def test_the_discriminator_learns_to_tell_noise_from_tones() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_a_new_codec_carries_low_sounds_with_their_phase() -> None:
+def test_a_new_codec_carries_low_sounds_with_their_phase(tmp_path: Path) -> None:
     torch.manual_seed(0)
     time = torch.arange(16 * 1920) / 48000
     tones = torch.rand(8, 3, 1) * 600 + 60
     wave = 0.1 * torch.sin(2 * torch.pi * (tones * time + torch.rand(8, 3, 1))).sum(1)[:, None]
-    training = Training(TINY, torch.device("cpu"))
+    training = Training(Run("codec", TINY, options(tmp_path, tmp_path)), TINY)
     inside = slice(4 * 1920, -4 * 1920)
     with torch.no_grad():
         before = training.codec(wave)
@@ -206,16 +207,17 @@ def test_weight_norm_is_put_back_as_it_was() -> None:
     torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-4)
 
 
-def test_training_learns_with_and_without_the_discriminator(corpus: Path) -> None:
-    training = Training(TINY, torch.device("cpu"))
+def test_training_learns_with_and_without_the_discriminator(corpus: Path, tmp_path: Path) -> None:
+    training = Training(Run("codec", TINY, options(tmp_path, tmp_path)), TINY)
     crops = Crops(load_audio(song_files(corpus)), TINY.crop_latents * 1920)
     critic_before = [p.clone() for p in training.critic.parameters()]
     training.start(mono_rows(crops.batch(8), TINY.gain_db))
-    training.rate(1e-4)
+    for optimizer in training.run.optimizers.values():
+        set_learning_rate(optimizer, 1e-4)
     losses = []
     for step in range(16):
         wave = mono_rows(crops.batch(TINY.batch), TINY.gain_db)
-        values = training.step(wave, adversarial=step >= 13)
+        values = training.learn(wave, adversarial=step >= 13)
         losses.append(values["mel"].item())
         assert ("critic" in values) == (step >= 13)
         assert all(torch.isfinite(v) for v in values.values())
@@ -229,17 +231,17 @@ def test_training_learns_with_and_without_the_discriminator(corpus: Path) -> Non
 
 def test_a_run_stops_goes_on_and_writes_a_codec(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    figures = train(corpus, out, TINY, lot=0.008, device="cpu")
+    figures = train(TINY, options(corpus, out, 0.008))
     assert set(figures) == {"held_mel_db", "held_si_sdr_db"}
-    train(corpus, out, TINY, lot=0.008, device="cpu")
+    train(TINY, options(corpus, out, 0.008))
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     starts = [line for line in lines if line.get("event") == "start"]
-    assert starts[0]["step"] == 0 < starts[1]["step"] < lines[-1]["step"]
+    assert starts[0]["begins_at"] == 0 < starts[1]["begins_at"] < lines[-1]["step"]
     assert lines[-1]["minutes"] >= 0.016
     codec = SQCodec(checkpoints.read_config(out / "sq_codec", HeartCodecConfig))
     codec.load_state_dict(load_file(out / "sq_codec" / "model.safetensors"), strict=True)
     assert codec.config.init_channel == 12
-    sample, rate = soundfile.read(next((out / "samples").glob("*.flac")))
+    sample, rate = soundfile.read(next((out / "samples").glob("*.ogg")))
     assert rate == 48000 and sample.shape == (6 * 2 * 48000 + 24000, 2)
 
 
@@ -247,11 +249,11 @@ def test_a_run_that_diverges_keeps_its_last_state(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
-    train(corpus, out, TINY, lot=0.005, device="cpu")
+    train(TINY, options(corpus, out, 0.005))
     before = (out / "state" / "state.json").read_bytes()
-    monkeypatch.setattr(sq_codec, "learning_rate", lambda *_: float("nan"))
+    monkeypatch.setattr(running, "learning_rate", lambda *_: float("nan"))
     with pytest.raises(HeartlibError, match="not finite"):
-        train(corpus, out, TINY, lot=0.008, device="cpu")
+        train(TINY, options(corpus, out, 0.008))
     assert (out / "state" / "state.json").read_bytes() == before
 
 

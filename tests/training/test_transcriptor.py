@@ -10,7 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from heartlib.errors import CheckpointError, HeartlibError
+from heartlib.errors import CheckpointError, HeartlibError, UsageError
 from heartlib.training.tokenizer import train_tokenizer
 
 transformers = pytest.importorskip("transformers")
@@ -34,7 +34,10 @@ from heartlib.training.transcriptor_data import (  # noqa: E402
     scaled,
 )
 from heartlib.training.transcriptor_hearing import hear  # noqa: E402
-from heartlib.training.transcriptor_recipe import TranscriptorRecipe  # noqa: E402
+from heartlib.training.transcriptor_recipe import (  # noqa: E402
+    TranscriptorOptions,
+    TranscriptorRecipe,
+)
 
 CPU = torch.device("cpu")
 TONES = {"low": 300.0, "middle": 900.0, "high": 2500.0}
@@ -73,6 +76,11 @@ def corpus(tmp_path_factory):
     (folder / "songs.jsonl").write_text("".join(f"{line}\n" for line in entries))
     train_tokenizer([*TONES] * 3).save(str(folder / "tokenizer.json"))
     return folder
+
+
+def options(corpus, out, **more):
+    file = corpus / "tokenizer.json"
+    return TranscriptorOptions(data=(corpus,), tokenizer=file, out=out, device="cpu", **more)
 
 
 @pytest.fixture(scope="module")
@@ -177,11 +185,9 @@ def test_a_corpus_in_the_making_is_followed(corpus, tmp_path, monkeypatch):
 
 
 def test_resumed_run_is_the_unbroken_run(corpus, tmp_path):
-    file = corpus / "tokenizer.json"
-    train([corpus], file, tmp_path / "a", TINY, device=CPU)
+    train(TINY, options(corpus, tmp_path / "a"))
     for _ in range(2):
-        lot = dataclasses.replace(TINY, lot_steps=3)
-        train([corpus], file, tmp_path / "b", lot, device=CPU)
+        train(TINY, options(corpus, tmp_path / "b", lot_steps=3))
     a, b = (
         HeartTranscriptor.from_pretrained(tmp_path / name / "HeartTranscriptor-oss").model
         for name in "ab"
@@ -190,10 +196,25 @@ def test_resumed_run_is_the_unbroken_run(corpus, tmp_path):
         assert torch.equal(x, y), name
 
 
+def test_begins_with_trained_weights(corpus, tmp_path):
+    train(dataclasses.replace(TINY, seed=3), options(corpus, tmp_path / "a"))
+    folder = tmp_path / "a" / "HeartTranscriptor-oss"
+    recipe = dataclasses.replace(TINY, steps=1, peak_lr=1e-9)
+    train(recipe, options(corpus, tmp_path / "b", init=folder))
+    a, b = (
+        HeartTranscriptor.from_pretrained(tmp_path / name / "HeartTranscriptor-oss").model
+        for name in "ab"
+    )
+    for x, y in zip(a.parameters(), b.parameters(), strict=True):
+        torch.testing.assert_close(x, y, atol=1e-2, rtol=1e-2)
+    with pytest.raises(UsageError, match="another shape than the recipe: size mismatch"):
+        train(dataclasses.replace(recipe, width=16), options(corpus, tmp_path / "c", init=folder))
+
+
 def test_learns_and_writes_down(corpus, tmp_path):
     recipe = dataclasses.replace(TINY, steps=120, batch=4, dropout=0.0, ema_decay=0.9)
     recipe = dataclasses.replace(recipe, peak_lr=5e-3, masks=0, shift=0.0)
-    found = train([corpus], corpus / "tokenizer.json", tmp_path, recipe, device=CPU)
+    found = train(recipe, options(corpus, tmp_path))
     assert found["held_phonemes"] > 0.6  # a third by chance
     transcriptor = HeartTranscriptor.from_pretrained(tmp_path / "HeartTranscriptor-oss")
     text = transcriptor.transcribe(np.zeros(8000, np.float32), max_new_tokens=8)

@@ -1,36 +1,37 @@
-"""Train HeartCLAP-nano: songs and what is said of them, in one space.
+"""Train HeartCLAP: songs and what is said of them, in one space.
 
-    python -m heartlib.training.clap --data CORPUS --tokenizer tokenizer.json --out DIR --minutes 4
+    heartlib train clap --data songs --tokenizer tokenizer.json --out runs/clap --minutes 4
+    heartlib train clap --data songs --tokenizer tokenizer.json --out runs/more --init runs/clap/HeartCLAP-oss
 
 Symmetric InfoNCE over a batch of ten-second clips and one text each, with a learned temperature; facts are left
-out at random. Writes DIR/HeartCLAP-oss, DIR/log.jsonl and DIR/state, from which the same command goes on.
+out at random. With several processes each compares the songs of its own batch. Writes into --out HeartCLAP-oss,
+log.jsonl, tensorboard and state.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from heartlib.audio.resampling import resample
 from heartlib.errors import HeartlibError, UsageError
-from heartlib.heartclap import HeartCLAP, HeartCLAPConfig
+from heartlib.heartclap import HeartCLAP
 from heartlib.training.alignment import read_truth
-from heartlib.training.clap_recipe import CLAPRecipe
+from heartlib.training.clap_recipe import CLAPOptions, CLAPRecipe
 from heartlib.training.clap_text import describe, facts
 from heartlib.training.corpus_audio import read_each, read_song, song_ids, split
-from heartlib.training.listener_run import Run
-from heartlib.training.loop import autocast
+from heartlib.training.loop import EMA, adamw, autocast
+from heartlib.training.run import Run
+from heartlib.training.tokenizer import read_tokenizer
 
 LARGEST_SCALE = 100.0  # of the similarities, as in CLIP
 
@@ -106,7 +107,6 @@ def info_nce(audio: Tensor, text: Tensor, scale: Tensor, same: Tensor) -> Tensor
 @torch.inference_mode()
 def retrieval(model: HeartCLAP, songs: Described, most: int) -> dict[str, float]:
     """Text → audio among the songs: all facts told, every song the mean of its clips; R@1 and R@10."""
-    model.eval()
     count, length = min(most, len(songs.first)), model.config.clip_frames
     audio = []
     for i in range(count):
@@ -117,77 +117,80 @@ def retrieval(model: HeartCLAP, songs: Described, most: int) -> dict[str, float]
     text = model.embed_text([describe(songs.known[i], rng, 0.0) for i in range(count)])
     found = (text @ torch.stack(audio).T).argsort(1, descending=True)
     rank = (found == torch.arange(count, device=found.device)[:, None]).float().argmax(1)
-    model.train()
     return {
-        "songs": float(count),
+        "held_songs": float(count),
         "recall_1": (rank < 1).float().mean().item(),
         "recall_10": (rank < 10).float().mean().item(),
     }
 
 
-def train(
-    data: Sequence[Path],
-    tokenizer_file: Path,
-    out: Path,
-    recipe: CLAPRecipe,
-    *,
-    lot: float | None = None,
-    device: torch.device,
-) -> dict[str, float]:
+def begin_with(model: HeartCLAP, folder: Path) -> None:
+    """Takes the weights of a trained model; UsageError where it has another shape."""
+    trained = HeartCLAP.from_pretrained(folder)
+    before, now = trained.config.to_dict(), model.config.to_dict()
+    other = [name for name in now if name != "dropout" and before[name] != now[name]]
+    if other:
+        told = ", ".join(f"{name} {before[name]}, not {now[name]}" for name in other)
+        raise UsageError(f"{folder} has another shape than the recipe: {told}")
+    model.load_state_dict(trained.state_dict())
+
+
+def train(recipe: CLAPRecipe, options: CLAPOptions) -> dict[str, float]:
     """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state; last figures."""
-    torch.manual_seed(recipe.seed)
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    config = HeartCLAPConfig(vocab_size=tokenizer.get_vocab_size(), dropout=recipe.dropout)
-    model = HeartCLAP(config).to(device).train()
+    run, out = Run("clap", recipe, options), options.out
+    device = run.device
+    tokenizer = read_tokenizer(options.tokenizer)
+    model = HeartCLAP(recipe.model_config(tokenizer.get_vocab_size()))
+    if options.init and not run.begun:
+        begin_with(model, options.init)
+    model.to(device).train()
     model.tokenizer = tokenizer
-    if recipe.batch < 2:
-        raise UsageError(f"a batch of {recipe.batch} has nothing to tell apart: take 2 or more")
-    parts = [(folder, split(song_ids(folder), recipe.held_out)) for folder in data]
+    parts = [(folder, split(song_ids(folder), recipe.held_out)) for folder in options.data]
     songs, held = (
         Described.load([(folder, ids[part]) for folder, ids in parts], model) for part in (0, 1)
     )
-    run = Run(model, recipe, out)
-    weights = sum(p.numel() for p in model.parameters())
-    run.log(songs=len(songs.first), held_out=len(held.first), parameters=weights, step=run.step)
+    ema = EMA(model, recipe.ema_decay).to(device)
+    optimizer = adamw(
+        model.parameters(), recipe.peak_lr, (0.9, 0.98), recipe.weight_decay, graphed=False
+    )
+    descend = run.descent("adamw", optimizer, model)
+    run.modules |= {"model": model, "ema": ema}
+    run.resume()
+    weights, frames = sum(p.numel() for p in model.parameters()), model.config.clip_frames
+    run.start_log(
+        songs=len(songs.first), held_out=len(held.first), parameters=weights, begins_at=run.step
+    )
 
-    def learn(rng: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def learn(part: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng([recipe.seed, run.step, part, run.workers.rank])
         poet = random.Random(int(rng.integers(2**31)))
         chosen = rng.integers(len(songs.first), size=recipe.batch).tolist()
-        starts = [int(rng.integers(songs.frames[i] - config.clip_frames + 1)) for i in chosen]
+        starts = [int(rng.integers(songs.frames[i] - frames + 1)) for i in chosen]
         texts = [describe(songs.known[i], poet, recipe.left_out) for i in chosen]
         alike = np.array([[a == b for b in texts] for a in texts])
         alike |= np.equal.outer(chosen, chosen)
-        mel = masked(clips(songs, chosen, starts, config.clip_frames), recipe.masks)
+        mel = masked(clips(songs, chosen, starts, frames), recipe.masks)
         with autocast(device):
             audio, text = model.audio(mel), model.text(model.tokens(texts))
         scale = model.log_scale.exp().clamp_max(LARGEST_SCALE)
         loss = info_nce(audio, text, scale, torch.from_numpy(alike).to(device))
-        return loss, {"loss": loss.detach()}
+        norm = descend(loss, part)
+        if part == recipe.accumulate - 1:
+            ema.update(model)
+        return {"loss": loss.detach(), "norm": norm}
 
-    def keep(mean: nn.Module) -> None:
-        cast(HeartCLAP, mean).save_pretrained(out / "HeartCLAP-oss", dtype=torch.bfloat16)
+    def look() -> dict[str, float]:
+        with ema.in_place(model):
+            model.eval()
+            figures = retrieval(model, held, recipe.retrieved)
+            model.save_pretrained(out / "HeartCLAP-oss", dtype=torch.bfloat16)
+            model.train()
+        return figures
 
-    return run.train(learn, lambda: retrieval(model, held, recipe.retrieved), lot, keep)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line of the recipe: a flag for every field of `CLAPRecipe`."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="corpus folders")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--lot", type=float, help="stop after so many minutes; run again to go on")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    for field in fields(CLAPRecipe):
-        flag = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(flag, type=type(field.default), default=field.default)
-    given = parser.parse_args(arguments)
-    values = {field.name: getattr(given, field.name) for field in fields(CLAPRecipe)}
-    recipe, device = CLAPRecipe(**values), torch.device(given.device)
-    train(given.data, given.tokenizer, given.out, recipe, lot=given.lot, device=device)
+    return run.train(learn, look)
 
 
 if __name__ == "__main__":
-    main()
+    from heartlib.cli import main
+
+    sys.exit(main(["train", "clap", *sys.argv[1:]]))

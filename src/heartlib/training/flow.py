@@ -1,19 +1,20 @@
-"""Train the flow-matching decoder of HeartCodec-nano: codes → latents of the scalar codec.
+"""Train the flow-matching decoder of HeartCodec: codes → latents of the scalar codec.
 
-The encoder and codebooks (heartlib.training.rvq) and the scalar codec (heartlib.training.sq_codec) are
+The encoder and codebooks (`heartlib train codebooks`) and the scalar codec (`heartlib train codec`) are
 trained before and frozen here; what comes out is a whole `HeartCodec-oss` folder.
 
-    python -m heartlib.training.flow --data CORPUS --rvq runs/rvq --sq runs/sq/sq_codec --out runs/flow --minutes 9
+    heartlib train flow --data songs --rvq runs/rvq --sq runs/sq/sq_codec --out runs/flow --minutes 9
 
 With `--init FOLDER` instead of `--sq` it begins with a whole codec trained before, and takes other
 codebooks of the same shape in their place.
 """
 
-import argparse
-from dataclasses import asdict, dataclass, replace
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import soundfile
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -33,38 +34,10 @@ from heartlib.heartcodec.models.sq_codec import SQCodec
 from heartlib.training.assemble import load_for_saving
 from heartlib.training.corpus_audio import read_songs, song_ids, split
 from heartlib.training.encode import encode_song, load_encoder
-from heartlib.training.loop import (
-    EMA,
-    REPORT_MINUTES,
-    SAVE_MINUTES,
-    Clock,
-    GraphedStep,
-    Log,
-    adamw,
-    check_finite,
-    learning_rate,
-    set_learning_rate,
-)
-from heartlib.training.state import has_state, load_state, save_state
-
-
-@dataclass(frozen=True)
-class FlowRecipe:
-    """Nano's settings."""
-
-    minutes: float = 9.0
-    batch: int = 32
-    peak_lr: float = 1e-3
-    weight_decay: float = 0.01
-    condition_dropout: float = 0.1
-    context_share: float = 0.5
-    ema_decay: float = 0.9995
-    num_heads: int = 4
-    head_dim: int = 48
-    num_layers: int = 6
-    num_layers_2: int = 1
-    held_out: int = 16
-    seed: int = 0
+from heartlib.training.flow_recipe import FlowOptions, FlowRecipe
+from heartlib.training.log import Log
+from heartlib.training.loop import EMA, adamw, autocast
+from heartlib.training.run import Run
 
 
 @torch.inference_mode()
@@ -84,7 +57,7 @@ class Pairs:
     latents: Tensor
 
     @classmethod
-    def load(cls, folder: Path, ids: list[str], encoder: MelEncoder, codec: HeartCodec) -> "Pairs":
+    def load(cls, folder: Path, ids: list[str], encoder: MelEncoder, codec: HeartCodec) -> Pairs:
         codes, latents, device = [], [], codec.device
         rate = codec.config.sample_rate
         for _, wave in read_songs(folder, ids, rate, "codes and latents"):
@@ -175,17 +148,16 @@ def flow_loss(flow: FlowMatching, codes: Tensor, latents: Tensor, recipe: FlowRe
 
 
 @torch.inference_mode()
-def samples(codec: HeartCodec, held: Pairs, folder: Path, count: int) -> dict[str, float]:
-    """Decode held-out windows from their codes, write them beside the scalar codec's own, measure both."""
+def samples(codec: HeartCodec, held: Pairs, log: Log, step: int, count: int) -> dict[str, float]:
+    """Decode held-out windows from their codes, hear them beside the scalar codec's own, measure both."""
     starts = torch.arange(count, device=codec.device) * WINDOW_FRAMES
     starts = starts[starts + WINDOW_FRAMES <= held.codes.shape[1]]
     codes, latents = held.crops(starts, WINDOW_FRAMES)
     made = codec.flow_matching.sample(codes, torch.randn_like(latents))
-    folder.mkdir(parents=True, exist_ok=True)
     for i in range(len(starts)):
         for name, source in (("scalar", latents), ("flow", made)):
-            wave = codec.scalar_model.decode(split_channels(source[i : i + 1]))[:, 0].cpu()
-            soundfile.write(folder / f"{i}-{name}.ogg", wave.T.numpy(), codec.config.sample_rate)
+            wave = codec.scalar_model.decode(split_channels(source[i : i + 1]))[:, 0]
+            log.hear(f"{i}-{name}", wave, codec.config.sample_rate, step)
     return {
         "sampled_latent_rms": made.square().mean().sqrt().item(),
         "true_latent_rms": latents.square().mean().sqrt().item(),
@@ -193,58 +165,30 @@ def samples(codec: HeartCodec, held: Pairs, folder: Path, count: int) -> dict[st
     }
 
 
-def train(
-    data: Path,
-    rvq: Path,
-    sq: Path | None,
-    out: Path,
-    recipe: FlowRecipe,
-    lot: float | None,
-    *,
-    init: Path | None = None,
-    graphed: bool = True,
-) -> None:
-    """Train until the schedule or the lot ends; resumes from `out/state` where there is one.
+def begin(recipe: FlowRecipe, options: FlowOptions, device: torch.device) -> HeartCodec:
+    """The codec that `init` holds, or a new estimator around the scalar codec in `sq`; only the flow learns."""
+    if options.init is None:
+        assert options.sq
+        return build_codec(options.rvq, options.sq, recipe, device)
+    codec = load_for_saving(options.init).to(device)
+    take_codebooks(codec, options.rvq)
+    codec.requires_grad_(False)
+    codec.flow_matching.estimator.requires_grad_(True)
+    codec.flow_matching.cond_feature_emb.requires_grad_(True)
+    return codec
 
-    Begins with the codec in `init`, or with a new estimator around the scalar codec in `sq`.
-    """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(recipe.seed)
+
+def train(recipe: FlowRecipe, options: FlowOptions) -> None:
+    """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state where there is one."""
+    run = Run("flow", recipe, options)
+    data, device = options.data, run.device
     torch.backends.cuda.matmul.allow_tf32 = True
-    if bool(init) == bool(sq):
-        raise UsageError(
-            "give --sq, a scalar codec, or --init, a whole codec to begin with; one of both"
-        )
-    if init:
-        codec = load_for_saving(init).to(device)
-        take_codebooks(codec, rvq)
-        codec.requires_grad_(False)
-        codec.flow_matching.estimator.requires_grad_(True)
-        codec.flow_matching.cond_feature_emb.requires_grad_(True)
-    else:
-        assert sq
-        codec = build_codec(rvq, sq, recipe, device)
+    codec = begin(recipe, options, device)
     flow = codec.flow_matching
-    encoder = load_encoder(rvq / "HeartCodec-oss-encoder", device)
+    encoder = load_encoder(options.rvq / "HeartCodec-oss-encoder", device)
     train_ids, held_ids = split(song_ids(data), recipe.held_out)
     songs = Pairs.load(data, train_ids, encoder, codec)
     held = Pairs.load(data, held_ids, encoder, codec)
-    learned = nn.ModuleDict(
-        {"estimator": flow.estimator, "cond_feature_emb": flow.cond_feature_emb}
-    )
-    ema = EMA(learned, recipe.ema_decay).to(device)
-    half = device.type == "cuda"
-    graphed = graphed and half
-    optimizer = adamw(
-        learned.parameters(), recipe.peak_lr, (0.9, 0.99), recipe.weight_decay, graphed
-    )
-    log, step, done = Log(out), 0, 0.0
-    kept = {"learned": learned, "ema": ema}
-    if has_state(out / "state"):
-        step, extra = load_state(out / "state", kept, {"adamw": optimizer})
-        done = extra["minutes"]
-    weights = sum(p.numel() for p in learned.parameters())
-    log(songs=len(train_ids), frames=songs.codes.shape[1], parameters=weights)
     for name, part in (("training", songs), ("held-out", held)):
         if part.codes.shape[1] <= WINDOW_FRAMES:
             raise HeartlibError(
@@ -252,86 +196,55 @@ def train(
                 f"give more than {WINDOW_FRAMES}"
             )
     last = songs.codes.shape[1] - WINDOW_FRAMES
+    learned = nn.ModuleDict(
+        {"estimator": flow.estimator, "cond_feature_emb": flow.cond_feature_emb}
+    )
+    ema = EMA(learned, recipe.ema_decay).to(device)
+    optimizer = adamw(
+        learned.parameters(), recipe.peak_lr, (0.9, 0.99), recipe.weight_decay, run.graphed
+    )
+    descend = run.descent("adamw", optimizer, learned)
+    run.modules |= {"learned": learned, "ema": ema}
+    run.resume()
+    log = run.start_log(
+        songs=len(train_ids),
+        frames=songs.codes.shape[1],
+        parameters=sum(p.numel() for p in learned.parameters()),
+        begins_at=run.step,
+    )
 
-    def save(minutes: float) -> None:
-        save_state(
-            out / "state",
-            step=step,
-            modules=kept,
-            optimizers={"adamw": optimizer},
-            extra={"minutes": minutes, "recipe": asdict(recipe)},
-        )
-
-    def one_step() -> dict[str, Tensor]:
+    def one_step(part: int) -> dict[str, Tensor]:
         starts = torch.randint(last, (recipe.batch,), device=device)
         codes, latents = songs.crops(starts, WINDOW_FRAMES)
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        with autocast(device):
             loss = flow_loss(flow, codes, latents, recipe)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
-        optimizer.step()
-        ema.update(learned)
-        return {"loss": loss.detach()}
+        norm = descend(loss, part)
+        if part == recipe.accumulate - 1:
+            ema.update(learned)
+        return {"loss": loss.detach(), "norm": norm}
 
-    update, report, saved = GraphedStep(one_step, graphed), done + REPORT_MINUTES, done
-    loss = torch.zeros(())  # of a schedule that is over already
-    if not step:
-        update.prepare(optimizer)
-    with Clock(recipe.minutes, lot, done) as clock:
-        while not clock.over:
-            set_learning_rate(optimizer, learning_rate(clock.fraction, recipe.peak_lr))
-            loss = update()["loss"]
-            step += 1
-            if clock.minutes >= report:
-                check_finite(loss, step, out)
-                log(step=step, minutes=clock.minutes, loss=loss)
-                report += REPORT_MINUTES
-                if clock.minutes - saved >= SAVE_MINUTES:
-                    saved = clock.minutes
-                    save(saved)
-        check_finite(loss, step, out)
-        save(clock.minutes)
+    def look() -> dict[str, float]:
+        torch.manual_seed(recipe.seed)
+        with ema.in_place(learned):
+            found = {"held_loss": held_loss(flow, held, recipe)}
+            found |= samples(codec, held, log, run.step, 4)
+            codec.save_pretrained(options.out / "HeartCodec-oss", dtype=torch.bfloat16)
+        return found
+
+    run.train(run.graph(one_step, 0), look)
     ema.copy_to(learned)
-    codec.eval()
-    torch.manual_seed(recipe.seed)
-    with torch.inference_mode():
-        starts = torch.arange(0, held.codes.shape[1] - WINDOW_FRAMES, WINDOW_FRAMES, device=device)
-        parts = [flow_loss(flow, *held.crops(s, WINDOW_FRAMES), recipe) for s in starts.split(8)]
-    figures = samples(codec, held, out / "samples", 4)
-    log(step=step, minutes=clock.minutes, held_loss=torch.stack(parts).mean(), **figures)
-    codec.save_pretrained(out / "HeartCodec-oss", dtype=torch.bfloat16)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="corpus folder")
-    parser.add_argument("--rvq", type=Path, required=True, help="output of heartlib.training.rvq")
-    parser.add_argument("--sq", type=Path, help="scalar codec folder")
-    parser.add_argument("--init", type=Path, help="HeartCodec-oss folder to begin with, not --sq")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument(
-        "--minutes", type=float, default=FlowRecipe.minutes, help="length of the whole schedule"
-    )
-    parser.add_argument("--lot", type=float, help="stop after so many minutes; run again to go on")
-    parser.add_argument("--batch", type=int, default=FlowRecipe.batch)
-    parser.add_argument("--peak-lr", type=float, default=FlowRecipe.peak_lr)
-    parser.add_argument("--no-graph", action="store_true", help="launch every kernel from Python")
-    given = parser.parse_args()
-    recipe = FlowRecipe(minutes=given.minutes, batch=given.batch, peak_lr=given.peak_lr)
-    train(
-        given.data,
-        given.rvq,
-        given.sq,
-        given.out,
-        recipe,
-        given.lot,
-        init=given.init,
-        graphed=not given.no_graph,
-    )
+@torch.inference_mode()
+def held_loss(flow: FlowMatching, held: Pairs, recipe: FlowRecipe) -> float:
+    """The mean loss over the held-out songs' windows."""
+    last = held.codes.shape[1] - WINDOW_FRAMES
+    starts = torch.arange(0, last, WINDOW_FRAMES, device=held.codes.device)
+    losses = [flow_loss(flow, *held.crops(s, WINDOW_FRAMES), recipe) for s in starts.split(8)]
+    return torch.stack(losses).mean().item()
 
 
 if __name__ == "__main__":
-    main()
+    from heartlib.cli import main
+
+    sys.exit(main(["train", "flow", *sys.argv[1:]]))

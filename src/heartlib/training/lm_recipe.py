@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from heartlib.errors import UsageError
 from heartlib.heartmula import GenConfig, HeartMuLaConfig, StackConfig
+from heartlib.training.recipe import Options, Recipe
 from heartlib.training.tokenizer import BOS_ID, EOS_ID
 
 MAX_ROWS = 65535  # of attention on CUDA: the depth decoder has a row for each frame
 
 
-@dataclass(frozen=True)
-class LMRecipe:
+@dataclass(frozen=True, kw_only=True)
+class LMRecipe(Recipe):
     """Every setting of a run; the defaults train HeartMuLa-nano."""
 
+    version: str = "nano"  # the model is written as HeartMuLa-oss-VERSION
     layers: int = 6
     heads: int = 6
     kv_heads: int = 2
@@ -30,16 +33,14 @@ class LMRecipe:
     codebook_size: int = 512
     muq_dim: int = 512
 
-    minutes: float = 8.0  # of the whole schedule
-    lot_minutes: float = 0.0  # of this run; 0: to the end of the schedule
-    steps: int = 0  # 0: minutes decide; else the schedule has this many steps
-    lot_steps: int = 0  # of this run, when steps decide; 0: to the end of the schedule
+    text_bos_id: int = BOS_ID  # of the tokenizer
+    text_eos_id: int = EOS_ID
+
     batch_positions: int = 32768
-    learning_rate: float = 1.5e-3
+    peak_lr: float = 1.5e-3
     warm_up: float = 0.03
     weight_decay: float = 0.05
     beta2: float = 0.95
-    clip: float = 1.0
     dropout: float = 0.1
     ema_decay: float = 0.998
     lambda0: float = 1.0
@@ -53,49 +54,44 @@ class LMRecipe:
     own_from: float = 0.3  # share of the schedule before that
     depth_share: float = 0.5  # share of the frames that the depth decoder learns from in a step
     holdout: int = 64
-    validate_every: int = 500
-    log_every: int = 50
+    report_steps: int = 50
     save_minutes: float = 3.0
-    seed: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        self.at_least(1, "batch_positions", "positions", "layers", "depth_layers", "muq_dim")
+        self.at_least(2, "codebooks", "codebook_size")
+        self.at_least(0, "holdout", "pointer_weight", "lambda0")
+        self.shares("beta2", "dropout", "condition_dropout", "tag_dropout", "frame_noise")
+        self.shares("own_share")
         if len(self.lambda_k) not in (1, self.codebooks - 1):
-            raise UsageError(f"lambda_k takes 1 or {self.codebooks - 1} numbers")
-        for name in (
-            "dropout",
-            "condition_dropout",
-            "tag_dropout",
-            "frame_noise",
-            "own_share",
-        ):
-            if not 0 <= getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 0 and below 1")
+            raise UsageError(
+                f"lambda_k takes 1 or {self.codebooks - 1} numbers, not {len(self.lambda_k)}"
+            )
         if not 0 < self.depth_share <= 1:
-            raise UsageError("depth_share must be above 0 and at most 1")
+            raise UsageError(f"depth_share is {self.depth_share}; it must be above 0 and at most 1")
         if self.batch_positions * self.depth_share > MAX_ROWS:
             raise UsageError(f"batch_positions · depth_share must be at most {MAX_ROWS}")
-        if self.pointer_weight < 0:
-            raise UsageError("pointer_weight must be at least 0")
         if self.pointer_weight and not 1 <= self.pointer_layer <= self.layers:
             raise UsageError(
                 f"pointer_layer is {self.pointer_layer}; allowed are 1…{self.layers}, the layers, "
                 "or pointer_weight 0"
             )
-        if self.minutes <= 0 and self.steps < 1:
-            raise UsageError("minutes must be above 0, or steps at least 1")
 
     @property
     def gen_config(self) -> GenConfig:
         # As published: one code behind the codec's is never used, the one after ends the song.
-        return GenConfig(BOS_ID, EOS_ID, audio_eos_id=self.codebook_size + 1, empty_id=0)
+        return GenConfig(
+            self.text_bos_id, self.text_eos_id, audio_eos_id=self.codebook_size + 1, empty_id=0
+        )
 
     def model_config(self, text_vocab_size: int) -> HeartMuLaConfig:
         """The architecture for a tokenizer of this size."""
         backbone = (self.layers, self.heads, self.kv_heads, self.width, self.feed_forward)
         depth = (self.depth_layers, self.depth_heads, self.depth_kv_heads, self.depth_width)
         return HeartMuLaConfig(
-            backbone_flavor="nano",
-            decoder_flavor="nano",
+            backbone_flavor=self.version,
+            decoder_flavor=self.version,
             text_vocab_size=text_vocab_size,
             audio_vocab_size=self.codebook_size + 5,
             audio_num_codebooks=self.codebooks,
@@ -103,3 +99,19 @@ class LMRecipe:
             backbone_config=StackConfig(*backbone, self.positions),
             decoder_config=StackConfig(*depth, self.depth_feed_forward, 2 * self.codebooks),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LMOptions(Options):
+    """What the language model's recipe reads."""
+
+    data: tuple[Path, ...]  # Codes folders, or folders of part-* that may still be coming
+    tokenizer: Path  # tokenizer.json
+    init: Path | None = None  # a HeartMuLa folder whose weights to begin with
+    codec: Path | None = None  # a HeartCodec folder: a held-out prompt is sung with every state
+    save_dtype: str = "float32"  # of the model: float32 or bfloat16
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.save_dtype not in ("float32", "bfloat16"):
+            raise UsageError(f"save_dtype is {self.save_dtype!r}; allowed are float32, bfloat16")

@@ -18,17 +18,10 @@ from heartlib.errors import UsageError
 from heartlib.heartmula import HeartMuLa
 from heartlib.training.lm_data import Batch
 from heartlib.training.lm_recipe import LMRecipe
-from heartlib.training.loop import (
-    EMA,
-    GraphedStep,
-    adamw,
-    autocast,
-    check_finite,
-    set_learning_rate,
-)
+from heartlib.training.loop import EMA, adamw, autocast
 from heartlib.training.own_frames import with_own_frames
 from heartlib.training.pointer import Pointer
-from heartlib.training.state import load_state, save_state
+from heartlib.training.run import Run
 
 
 def initialise(model: HeartMuLa, dropout: float) -> None:
@@ -58,7 +51,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     ]
 
 
-def run(model: Callable[..., tuple[Tensor, Tensor]], batch: Batch) -> tuple[Tensor, Tensor]:
+def logits_of(model: Callable[..., tuple[Tensor, Tensor]], batch: Batch) -> tuple[Tensor, Tensor]:
     """Logits [N, V] of codebook 0 and [K−1, M, V] of the others for a batch."""
     return model(
         batch.tokens,
@@ -84,91 +77,65 @@ def losses(first: Tensor, others: Tensor, batch: Batch) -> Tensor:
 class Trainer:
     """A model in training, with its pointer: weights, running mean, optimiser, and where it stands."""
 
-    def __init__(
-        self, recipe: LMRecipe, text_vocab_size: int, device: torch.device, graphed: bool
-    ) -> None:
-        torch.manual_seed(recipe.seed)
-        self.recipe, self.device = recipe, device
+    def __init__(self, run: Run, recipe: LMRecipe, text_vocab_size: int) -> None:
+        self.run, self.recipe, self.device = run, recipe, run.device
         self.model = HeartMuLa(recipe.model_config(text_vocab_size))
         initialise(self.model, recipe.dropout)
-        self.model.to(device).train()
+        self.model.to(self.device).train()
         self.trained = nn.ModuleDict({"model": self.model})
         self.pointer, self.hook = None, None
         if recipe.pointer_weight:
-            self.pointer = self.trained["pointer"] = Pointer(recipe.width).to(device)
+            self.pointer = self.trained["pointer"] = Pointer(recipe.width).to(self.device)
             layer = self.model.backbone.layers[recipe.pointer_layer - 1]
             self.hook = layer.register_forward_hook(self.pointer.listen)
         self.ema = EMA(self.model, recipe.ema_decay)
         groups = parameter_groups(self.trained, recipe.weight_decay)
-        self.optimizer = adamw(groups, recipe.learning_rate, (0.9, recipe.beta2), 0.0, graphed)
-        self.graphed = GraphedStep(self.learn, graphed)
+        optimizer = adamw(groups, recipe.peak_lr, (0.9, recipe.beta2), 0.0, run.graphed)
+        self.descend = run.descent("adamw", optimizer, self.trained)
         rest = torch.tensor(recipe.lambda_k).expand(recipe.codebooks - 1)
         weights = [torch.tensor([recipe.lambda0]), rest / (recipe.codebooks - 1)]
         if self.pointer is not None:
             weights.append(torch.tensor([recipe.pointer_weight]))
-        self.weights = torch.cat(weights).to(device)  # [K], or [K + 1] with a pointer
-        self.step, self.epoch, self.index, self.minutes = 0, 0, 0, 0.0
-        self.loss = torch.zeros(())  # of the last step
+        self.weights = torch.cat(weights).to(self.device)  # [K], or [K + 1] with a pointer
+        run.modules |= {**dict(self.trained.items()), "ema": self.ema}
+        self.graphed = run.graph(self.learn)
 
-    def learn(self, own: bool, prompt: int, **tensors: Tensor) -> dict[str, Tensor]:
-        """One step on a batch: the losses, as `update` returns them, and the gradient's norm."""
+    def learn(self, own: bool, part: int, prompt: int, **tensors: Tensor) -> dict[str, Tensor]:
+        """A part of a step on a batch, `own`: with some of the model's own frames; scalars for the log."""
         batch = Batch(**tensors, prompt=prompt)
         if own:
             with torch.no_grad(), autocast(self.device):
-                logits = run(self.model, batch)
+                logits = logits_of(self.model, batch)
             batch = with_own_frames(
                 batch, *logits, self.recipe.own_share, self.recipe.codebook_size
             )
         with autocast(self.device):
-            loss = losses(*run(self.model, batch), batch)
+            loss = losses(*logits_of(self.model, batch), batch)
             if self.pointer is not None:
                 lost, _, sung = self.pointer(batch)
                 loss = torch.cat((loss, (lost / sung.clamp_min(1))[None]))
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss * self.weights).sum().backward()
-        norm = nn.utils.clip_grad_norm_(self.trained.parameters(), self.recipe.clip)
-        self.optimizer.step()
-        self.ema.update(self.model)
-        return {"loss": loss.detach(), "norm": norm}
+        total = (loss * self.weights).sum()
+        norm = self.descend(total, part)
+        if part == self.recipe.accumulate - 1:
+            self.ema.update(self.model)
+        told, codebooks = loss.detach(), self.recipe.codebooks
+        figures = {"loss": total.detach(), "norm": norm, "loss0": told[0]}
+        figures["loss_rest"] = told[1:codebooks].mean()
+        return figures | ({"pointer": told[codebooks]} if self.pointer is not None else {})
 
-    def update(self, batch: Batch, rate: float, own: bool = False) -> tuple[Tensor, Tensor]:
-        """One step, with some of the model's own frames where `own`; the losses and the gradient's norm.
-
-        Both on the device, and overwritten by the next step. Losses: each codebook's [K]; with a
-        pointer, its own behind them [K + 1].
-        """
-        set_learning_rate(self.optimizer, rate)
-        found = self.graphed(own, batch.prompt, **batch.tensors)
-        self.step, self.index = self.step + 1, self.index + 1
-        self.loss = found["loss"].sum()
-        return found["loss"], found["norm"]
+    def update(self, batch: Batch, own: bool = False, part: int = 0) -> dict[str, Tensor]:
+        """What `learn` gives for a batch on the device; the next step overwrites it."""
+        return self.graphed(own, part, batch.prompt, **batch.tensors)
 
     def begin_with(self, folder: Path) -> None:
         """Takes the weights of a trained model of the same shape."""
         model = HeartMuLa.from_pretrained(folder, device=self.device)
-        if model.config != self.model.config:
-            raise UsageError(f"{folder} holds a model of another shape: give the recipe its sizes")
+        config, mine = model.config, self.model.config
+        for name in ("backbone", "decoder", "text_vocab_size", "audio_vocab_size", "muq_dim"):
+            if getattr(config, name) != getattr(mine, name):
+                raise UsageError(
+                    f"{folder} has another {name} than the recipe: {getattr(config, name)}, "
+                    f"not {getattr(mine, name)}; give the recipe its sizes"
+                )
         self.model.load_state_dict(model.state_dict())
-        self.ema = EMA(self.model, self.recipe.ema_decay)
-
-    @property
-    def modules(self) -> dict[str, nn.Module]:
-        """What a state holds."""
-        return {**dict(self.trained.items()), "ema": self.ema}
-
-    def save(self, folder: Path, minutes: float) -> None:
-        """Writes everything that an exact resume needs; HeartlibError where the loss is not finite."""
-        check_finite(self.loss, self.step, folder.parent)
-        save_state(
-            folder,
-            step=self.step,
-            modules=self.modules,
-            optimizers={"adamw": self.optimizer},
-            extra={"epoch": self.epoch, "index": self.index, "minutes": minutes},
-        )
-
-    def restore(self, folder: Path) -> None:
-        """Goes on from what `save` wrote."""
-        self.step, extra = load_state(folder, self.modules, {"adamw": self.optimizer})
-        self.epoch, self.index = extra["epoch"], extra["index"]
-        self.minutes = extra["minutes"]
+        self.ema.take(self.model)

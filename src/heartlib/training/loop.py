@@ -1,4 +1,4 @@
-"""What every recipe's loop shares: a clock that survives lots, a learning-rate schedule, a log.
+"""What every recipe's steps share: a clock that survives lots, a rate, CUDA graphs, a running mean.
 
 GPU time comes in short lots, so schedules run over minutes of training, not over steps: the clock of
 a resumed run goes on where the lot before stopped.
@@ -6,58 +6,45 @@ a resumed run goes on where the lot before stopped.
 
 from __future__ import annotations
 
-import json
 import math
 import signal
+import threading
 from collections import deque
-from collections.abc import Callable, Hashable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic as now
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from heartlib.errors import HeartlibError
-
-REPORT_MINUTES, SAVE_MINUTES = 0.5, 2.0
-
 
 class Clock:
-    """Minutes of training done, of `total`; a lot may end earlier. Ctrl-C ends the lot cleanly."""
+    """Minutes of training done, those of the lots before counted. The first Ctrl-C sets `interrupted`."""
 
-    def __init__(self, total: float, lot: float | None = None, done: float = 0.0):
-        self.total, self.done_before = total, done
-        self.lot = total - done if lot is None else min(lot, total - done)
-        self.start = now()
+    def __init__(self, done: float = 0.0) -> None:
+        self.done_before, self.start = done, now()
         self.interrupted = False
 
     def __enter__(self) -> Clock:
         self.start = now()
-        self._previous = signal.signal(signal.SIGINT, self._interrupt)
+        self.previous: Any = None
+        if threading.current_thread() is threading.main_thread():
+            self.previous = signal.signal(signal.SIGINT, self._interrupt)
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._previous)
+        if self.previous is not None:
+            signal.signal(signal.SIGINT, self.previous)
 
     def _interrupt(self, *_: object) -> None:
         self.interrupted = True
-        signal.signal(signal.SIGINT, self._previous)  # a second Ctrl-C quits at once
+        signal.signal(signal.SIGINT, self.previous)  # a second Ctrl-C quits at once
 
     @property
     def minutes(self) -> float:
         return self.done_before + (now() - self.start) / 60
-
-    @property
-    def fraction(self) -> float:
-        """How much of the whole schedule is done, 0 … 1."""
-        return min(1.0, self.minutes / self.total)
-
-    @property
-    def over(self) -> bool:
-        return self.interrupted or self.minutes - self.done_before >= self.lot
 
 
 def learning_rate(
@@ -100,15 +87,6 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
             group["lr"] = value
 
 
-def check_finite(loss: Tensor, step: int, out: Path) -> None:
-    """HeartlibError where the loss is NaN or infinite; call it before every save."""
-    if not torch.isfinite(loss):
-        raise HeartlibError(
-            f"the loss is not finite at step {step}; the state in {out / 'state'}, if there is one, "
-            f"is from before: go on from it with a lower peak_lr"
-        )
-
-
 @dataclass(frozen=True)
 class Graph:
     """Recorded kernels, the tensors they read and those they write."""
@@ -137,16 +115,16 @@ class GraphedStep:
         self.pool = torch.cuda.graph_pool_handle() if enabled else None
         self.replayed: deque[torch.cuda.Event] = deque()
 
-    def prepare(self, *optimizers: torch.optim.Optimizer) -> None:
+    def prepare(self, optimizers: Iterable[torch.optim.Optimizer], *fixed: Hashable) -> None:
         """Take the slow first steps of a new run at a rate of 0, which changes no weight; nothing on a CPU.
 
-        For a step without arguments, and not for a resumed run: its running mean and the optimisers'
-        moments would move on.
+        For a step whose tensors have no names, and not for a resumed run: its running mean and the
+        optimisers' moments would move on.
         """
         for optimizer in optimizers:
             set_learning_rate(optimizer, 0.0)
         for _ in range(self.WARM_UP + 1 if self.enabled else 0):
-            self()
+            self(*fixed)
 
     def __call__(self, *fixed: Hashable, **inputs: Tensor) -> dict[str, Tensor]:
         if not self.enabled:
@@ -202,21 +180,43 @@ class EMA(nn.Module):
         for mean, parameter in zip(self.buffers(), module.parameters(), strict=True):
             parameter.copy_(mean)
 
+    @torch.no_grad()
+    def take(self, module: nn.Module) -> None:
+        """Begin anew at the module's weights."""
+        for mean, parameter in zip(self.buffers(), module.parameters(), strict=True):
+            mean.copy_(parameter)
 
-class Log:
-    """Figures of a run as JSON lines in `log.jsonl`, and on the screen."""
+    @torch.no_grad()
+    def swap(self, module: nn.Module) -> None:
+        """The means and the module's weights change places, without a copy."""
+        for mean, parameter in zip(self.buffers(), module.parameters(), strict=True):
+            mean.data, parameter.data = parameter.data, mean.data
 
-    def __init__(self, folder: Path):
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / "log.jsonl"
+    @contextmanager
+    def in_place(self, module: nn.Module) -> Iterator[None]:
+        """The module with the means as its weights, for a while."""
+        self.swap(module)
+        try:
+            yield
+        finally:
+            self.swap(module)
 
-    def __call__(self, **figures: Any) -> None:
-        plain = {
-            k: round(v.item() if isinstance(v, Tensor) else v, 5)
-            if isinstance(v, Tensor | float)
-            else v
-            for k, v in figures.items()
-        }
-        with open(self.path, "a", encoding="utf-8") as handle:
-            handle.write(json.dumps(plain) + "\n")
-        print(" ".join(f"{k} {v}" for k, v in plain.items()), flush=True)
+
+class Means:
+    """Means of figures since the last look, kept on the device."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Scalars by name; a graph may overwrite them later."""
+        for name, value in values.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def take(self) -> dict[str, Tensor]:
+        """The means; then starts anew."""
+        means = {name: value / self.counts[name] for name, value in self.sums.items()}
+        self.sums, self.counts = {}, {}
+        return means

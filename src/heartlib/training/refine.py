@@ -1,23 +1,22 @@
-"""Teach the scalar decoder of HeartCodec-nano to sing what the flow matching gives it.
+"""Teach the scalar decoder of HeartCodec to sing what the flow matching gives it.
 
 The scalar codec is trained on the latents of its own encoder; the flow's are smoother in places and
 wrong in others. Here its decoder goes on learning, on latents sampled from the codes of real songs,
 to make what those songs sound like: by spectra without phase (a sampled latent's phase is its own) and
 by a discriminator. Everything else stays as it is.
 
-    python -m heartlib.training.refine --data CORPUS --rvq runs/rvq --codec runs/flow/HeartCodec-oss \\
-        --out runs/refined --minutes 8
+    heartlib train decoder --data songs --rvq runs/rvq --codec runs/flow/HeartCodec-oss --out runs/refined
 
-Writes OUT/HeartCodec-oss, OUT/samples, OUT/log.jsonl and OUT/state, from which the same command goes on.
+Writes OUT/HeartCodec-oss, OUT/samples, OUT/log.jsonl, OUT/tensorboard and OUT/state.
 """
 
-import argparse
+from __future__ import annotations
+
 import copy
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile
 import torch
 from torch import Tensor, nn
 from tqdm import trange
@@ -31,22 +30,14 @@ from heartlib.training.assemble import load_for_saving
 from heartlib.training.audio_data import to_float
 from heartlib.training.corpus_audio import read_songs, song_ids, split
 from heartlib.training.encode import encode_song, load_encoder
-from heartlib.training.loop import Clock, Log
 from heartlib.training.losses import mel_distance
-from heartlib.training.sq_codec import SQRecipe, Training, run, with_weight_norm
-from heartlib.training.state import has_state, load_state
+from heartlib.training.run import Run
+from heartlib.training.sq_recipe import DecoderOptions, DecoderRecipe
+from heartlib.training.sq_trainer import Training, with_weight_norm
 
-RECIPE = SQRecipe(
-    minutes=8.0,
-    crop_latents=28,
-    peak_lr=3e-4,
-    adversarial_from=0.05,
-    spectrum_weight=0.0,
-    wave_weight=0.0,
-)
 LEAD = 4  # latents at the start of a crop whose sound lacks its past: not judged
 SAMPLED = 16  # windows at once
-HELD_OUT, HELD_WINDOWS = 16, 8  # one song in so many, and windows of them
+HELD_WINDOWS = 8
 
 
 @dataclass
@@ -57,9 +48,7 @@ class Windows:
     audio: Tensor
 
     @classmethod
-    def load(
-        cls, folder: Path, ids: list[str], encoder: MelEncoder, codec: HeartCodec
-    ) -> "Windows":
+    def load(cls, folder: Path, ids: list[str], encoder: MelEncoder, codec: HeartCodec) -> Windows:
         """Encode the songs and sample their latents, every window from noise of its own."""
         codes, audio, device = [], [], codec.device
         samples = codec.config.samples_per_frame
@@ -109,14 +98,16 @@ class Refining(Training):
         """Start from a trained codec; its encoder stays as it is."""
         self.codec.load_state_dict(fold_weight_norm(copy.deepcopy(scalar)).state_dict())
         self.codec.encoder.requires_grad_(False)
-        self.start_mean()
+        self.ema.take(self.codec)
 
-    def step_rows(self, latents: Tensor, sound: Tensor, adversarial: bool) -> dict[str, Tensor]:
-        """One update on latents [B, 128, T] and their sound [B, n]; the losses."""
+    def learn_rows(
+        self, latents: Tensor, sound: Tensor, adversarial: bool, part: int
+    ) -> dict[str, Tensor]:
+        """A part of a step on latents [B, 128, T] and their sound [B, n]; the losses."""
         hop = self.codec.config.samples_per_latent
         heard = slice(LEAD * hop, (latents.shape[-1] - self.codec.lookahead) * hop)
         made = self.codec.decoder(self.codec.quantise(latents))[:, 0]
-        return self.update(made[:, heard], sound[:, heard], adversarial)
+        return self.update(made[:, heard], sound[:, heard], adversarial, part)
 
 
 def held_figures(held: Windows, codec: SQCodec) -> dict[str, float]:
@@ -136,86 +127,44 @@ def decode_window(held: Windows, window: int, codec: SQCodec) -> Tensor:
         return codec.decode(split_channels(latents))[:, 0]
 
 
-def train(
-    data: Path,
-    rvq: Path,
-    folder: Path,
-    out: Path,
-    recipe: SQRecipe,
-    *,
-    lot: float | None = None,
-    graphed: bool = True,
-) -> dict[str, float]:
-    """Train until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state; last figures."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    graphed = graphed and device.type == "cuda"
-    torch.manual_seed(recipe.seed)
-    codec = load_for_saving(folder).to(device).eval().requires_grad_(False)
-    encoder = load_encoder(rvq / "HeartCodec-oss-encoder", device)
-    train_ids, held_ids = split(song_ids(data), HELD_OUT)
+def train(recipe: DecoderRecipe, options: DecoderOptions) -> dict[str, float]:
+    """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state; last figures."""
+    run = Run("decoder", recipe, options)
+    device, out, data = run.device, options.out, options.data
+    codec = load_for_saving(options.codec).to(device).eval().requires_grad_(False)
+    encoder = load_encoder(options.rvq / "HeartCodec-oss-encoder", device)
+    train_ids, held_ids = split(song_ids(data), recipe.held_out)
     songs, held = (Windows.load(data, ids, encoder, codec) for ids in (train_ids, held_ids))
-    recipe = replace(recipe, init_channel=codec.config.init_channel)
-    training = Refining(recipe, device, config=codec.config, graphed=graphed)
+    training = Refining(run, recipe, config=codec.config)
     training.load(codec.scalar_model)
-    step, minutes = 0, 0.0
-    if has_state(out / "state"):
-        step, extra = load_state(out / "state", *training.state())
-        minutes = extra["minutes"]
-    last = WINDOW_LATENTS - recipe.crop_latents
-    hop = codec.config.samples_per_latent
+    run.resume()
+    last, hop = WINDOW_LATENTS - recipe.crop_latents, codec.config.samples_per_latent
 
-    def one_step(adversarial: bool) -> dict[str, Tensor]:
+    def one_step(adversarial: bool, part: int) -> dict[str, Tensor]:
         window, first, channel = (
             torch.randint(high, (recipe.batch,), device=device)
             for high in (len(songs.latents), last + 1, 2)
         )
         rows = songs.rows(window, first, channel, recipe.crop_latents, hop)
-        return training.step_rows(*rows, adversarial)
+        return training.learn_rows(*rows, adversarial, part)
 
-    log, clock = Log(out), Clock(recipe.minutes, lot, minutes)
-    log(event="start", step=step, windows=len(songs.latents), **asdict(recipe))
-    log(event="before", **held_figures(held, training.mean_codec()))
-    figures = run(
-        training, one_step, lambda mean: held_figures(held, mean), log, clock, step, graphed
-    )
-    mean = training.mean_codec()
-    (out / "samples").mkdir(parents=True, exist_ok=True)
-    for window in range(min(4, len(held.latents))):
-        wave = decode_window(held, window, mean).cpu().clamp(-1, 1)
-        soundfile.write(out / "samples" / f"{window}.ogg", wave.T.numpy(), codec.config.sample_rate)
-    codec.cpu().scalar_model.decoder = with_weight_norm(mean).decoder
-    codec.save_pretrained(out / "HeartCodec-oss", dtype=torch.bfloat16)
-    return figures
+    def look() -> dict[str, float]:
+        mean = training.mean_codec()
+        for window in range(min(4, len(held.latents))):
+            wave = decode_window(held, window, mean)
+            log.hear(str(window), wave, codec.config.sample_rate, run.step)
+        learned = copy.deepcopy(codec).cpu()
+        learned.scalar_model.decoder = with_weight_norm(mean).decoder
+        learned.save_pretrained(out / "HeartCodec-oss", dtype=torch.bfloat16)
+        return held_figures(held, mean)
 
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="corpus folder")
-    parser.add_argument("--rvq", type=Path, required=True, help="output of heartlib.training.rvq")
-    parser.add_argument("--codec", type=Path, required=True, help="HeartCodec-oss folder")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument(
-        "--minutes", type=float, default=RECIPE.minutes, help="length of the whole schedule"
-    )
-    parser.add_argument("--lot", type=float, help="stop after so many minutes; run again to go on")
-    parser.add_argument("--batch", type=int, default=RECIPE.batch, help="crops a step")
-    parser.add_argument("--peak-lr", type=float, default=RECIPE.peak_lr)
-    parser.add_argument("--no-graph", action="store_true", help="launch every kernel from Python")
-    given = parser.parse_args(arguments)
-    recipe = replace(RECIPE, minutes=given.minutes, batch=given.batch, peak_lr=given.peak_lr)
-    train(
-        given.data,
-        given.rvq,
-        given.codec,
-        given.out,
-        recipe,
-        lot=given.lot,
-        graphed=not given.no_graph,
-    )
+    log = run.start_log(windows=len(songs.latents), begins_at=run.step)
+    if run.workers.first:
+        log(event="before", **held_figures(held, training.mean_codec()))
+    return training.train(one_step, look)
 
 
 if __name__ == "__main__":
-    main()
+    from heartlib.cli import main
+
+    sys.exit(main(["train", "decoder", *sys.argv[1:]]))

@@ -48,10 +48,14 @@ def save_state(
                 (tensors if isinstance(value, Tensor) else plain)[place] = value
     fresh, previous = beside(folder, "writing"), beside(folder, "previous")
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    index = write_shards(fresh, tensors)
-    state = {"step": step, "extra": extra or {}, "groups": groups, "plain": plain, "tensors": index}
-    (fresh / "state.json").write_text(json.dumps(state))
+    try:
+        fresh.mkdir(parents=True)
+        index = write_shards(fresh, tensors)
+        state = {"step": step, "extra": extra or {}, "groups": groups, "plain": plain}
+        (fresh / "state.json").write_text(json.dumps(state | {"tensors": index}))
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)  # a full disk needs the room
+        raise
     if folder.exists():
         shutil.rmtree(previous, ignore_errors=True)
         folder.rename(previous)
@@ -66,13 +70,8 @@ def load_state(
 
     CheckpointError when there is no state, or one that is damaged or of other modules.
     """
-    folder = Path(folder)
-    if not has_state(folder):
-        raise CheckpointError(f"no training state in {folder}: start without resuming")
-    if not (folder / "state.json").exists():
-        folder = beside(folder, "previous")  # the run was stopped between two renames
+    folder, state = read_state(folder)
     try:
-        state = json.loads((folder / "state.json").read_text())
         tensors = read_shards(folder, state["tensors"])
         for name, module in modules.items():
             module.load_state_dict(below(tensors, f"module/{name}/"), strict=True)
@@ -84,6 +83,24 @@ def load_state(
         raise CheckpointError(f"the training state in {folder} cannot be used: {first}") from error
     restore_random_streams(tensors)
     return state["step"], state["extra"]
+
+
+def read_state(folder: str | Path) -> tuple[Path, dict[str, Any]]:
+    """Where the state is, and its state.json."""
+    folder = Path(folder)
+    if not has_state(folder):
+        raise CheckpointError(f"no training state in {folder}: start without resuming")
+    if not (folder / "state.json").exists():
+        folder = beside(folder, "previous")  # the run was stopped between two renames
+    try:
+        return folder, json.loads((folder / "state.json").read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"the training state in {folder} cannot be used: {error}") from error
+
+
+def read_extra(folder: str | Path) -> dict[str, Any]:
+    """What was saved as `extra`, without the tensors."""
+    return read_state(folder)[1].get("extra", {})
 
 
 def has_state(folder: str | Path) -> bool:

@@ -63,6 +63,18 @@ def train_tokenizer(texts: Iterable[str], recipe: TokenizerRecipe | None = None)
     return tokenizer
 
 
+def read_tokenizer(file: Path) -> Tokenizer:
+    """A tokenizer.json. HeartlibError where there is none, or something else."""
+    if not file.is_file():
+        raise HeartlibError(
+            f"there is no tokenizer {file}: train one with heartlib.training.tokenizer"
+        )
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises plain Exceptions
+        raise HeartlibError(f"{file} is not a tokenizer.json: {error}") from error
+
+
 def corpus_texts(folder: Path) -> Iterator[str]:
     """Lyrics and tags of every song in DIR/songs.jsonl, lower-cased as prompts are."""
     index = folder / "songs.jsonl"

@@ -1,22 +1,23 @@
-"""Train HeartTranscriptor-nano, a small Whisper that writes down what is sung.
+"""Train HeartTranscriptor, a Whisper that writes down what is sung.
 
-    python -m heartlib.training.transcriptor --data CORPUS --tokenizer tokenizer.json --out DIR --minutes 8
+    heartlib train transcriptor --data heard --tokenizer tokenizer.json --out runs/transcriptor --minutes 8
+    heartlib train transcriptor --data heard --tokenizer tokenizer.json --out runs/more --init runs/transcriptor/HeartTranscriptor-oss
 
 Its encoder learns along which phoneme is sung in every frame, by a head that is left behind: the corpus
 knows, and Whisper's own loss finds the alignment late. Crops are warped in time and pitch, tilted and
-masked, so that few voices make many. Writes DIR/HeartTranscriptor-oss, DIR/log.jsonl and DIR/state.
+masked, so that few voices make many. Writes into --out HeartTranscriptor-oss,
+log.jsonl, tensorboard and state.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import fields
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,10 +26,11 @@ from tokenizers import AddedToken, Tokenizer
 from torch import Tensor, nn
 
 from heartlib.corpus.lexicon import LANGUAGES
-from heartlib.errors import HeartlibError
-from heartlib.training.listener_run import Run
+from heartlib.errors import HeartlibError, UsageError
 from heartlib.training.lm_data import ahead
-from heartlib.training.loop import autocast
+from heartlib.training.loop import EMA, adamw, autocast
+from heartlib.training.run import Run
+from heartlib.training.tokenizer import read_tokenizer
 from heartlib.training.transcriptor_corpus import Corpus, Following
 from heartlib.training.transcriptor_data import (
     MELS,
@@ -37,9 +39,10 @@ from heartlib.training.transcriptor_data import (
     WINDOW,
     Crops,
     Cutter,
+    Recordings,
 )
 from heartlib.training.transcriptor_hearing import Heard, hear
-from heartlib.training.transcriptor_recipe import TranscriptorRecipe
+from heartlib.training.transcriptor_recipe import TranscriptorOptions, TranscriptorRecipe
 
 START, TASK, PLAIN, END = (
     "<|startoftranscript|>",
@@ -61,17 +64,16 @@ def whisper_tokenizer(words: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def build(recipe: TranscriptorRecipe, tokenizer: Tokenizer) -> nn.Module:
-    """A new WhisperForConditionalGeneration. HeartlibError without transformers."""
+def whisper_config(recipe: TranscriptorRecipe, vocab_size: int, **marks: Any) -> Any:
+    """The shape as transformers has it; `marks`: its token ids. HeartlibError without transformers."""
     try:
-        from transformers import WhisperConfig, WhisperForConditionalGeneration
+        from transformers import WhisperConfig
     except ImportError as error:
         raise HeartlibError(
             "the transcriptor needs transformers: pip install 'heartlib[transcribe]'"
         ) from error
-    number: dict[str, int] = tokenizer.get_vocab()
-    config = WhisperConfig(
-        vocab_size=tokenizer.get_vocab_size(),
+    return WhisperConfig(
+        vocab_size=vocab_size,
         num_mel_bins=MELS,
         d_model=recipe.width,
         encoder_layers=recipe.encoder_layers,
@@ -83,13 +85,25 @@ def build(recipe: TranscriptorRecipe, tokenizer: Tokenizer) -> nn.Module:
         max_source_positions=WINDOW // 2,
         max_target_positions=2 * recipe.most_tokens,
         dropout=recipe.dropout,
+        suppress_tokens=[],
+        begin_suppress_tokens=[],
+        **marks,
+    )
+
+
+def build(recipe: TranscriptorRecipe, tokenizer: Tokenizer) -> nn.Module:
+    """A new WhisperForConditionalGeneration."""
+    number: dict[str, int] = tokenizer.get_vocab()
+    config = whisper_config(
+        recipe,
+        tokenizer.get_vocab_size(),
         pad_token_id=number[END],
         bos_token_id=number[END],
         eos_token_id=number[END],
         decoder_start_token_id=number[START],
-        suppress_tokens=[],
-        begin_suppress_tokens=[],
     )
+    from transformers import WhisperForConditionalGeneration
+
     return WhisperForConditionalGeneration(config)
 
 
@@ -138,22 +152,23 @@ def losses(model: Listener, heard: Heard, noise: float = 0.0) -> tuple[Tensor, d
     return loss, right
 
 
-def train(
-    data: Sequence[Path],
-    tokenizer_file: Path,
-    out: Path,
-    recipe: TranscriptorRecipe,
-    *,
-    lot: float | None = None,
-    device: torch.device,
-    follow: float = 0.0,
-) -> dict[str, float]:
-    """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state; last figures.
+def begin_with(model: Listener, folder: Path) -> None:
+    """Takes the weights of a trained transcriptor; UsageError where it has another shape or vocabulary."""
+    from heartlib.hearttranscriptor import HeartTranscriptor
 
-    `follow`: begin while the corpora are being made and take up to so many hours of them as they come.
-    """
-    torch.manual_seed(recipe.seed)
-    tokenizer = whisper_tokenizer(Tokenizer.from_file(str(tokenizer_file)))
+    trained: Any = HeartTranscriptor.from_pretrained(folder).model
+    try:
+        model.whisper.load_state_dict(trained.state_dict())
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise UsageError(f"{folder} has another shape than the recipe: {reason}") from error
+
+
+def train(recipe: TranscriptorRecipe, options: TranscriptorOptions) -> dict[str, float]:
+    """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state; last figures."""
+    run, out = Run("transcriptor", recipe, options), options.out
+    device, workers = run.device, run.workers
+    tokenizer = whisper_tokenizer(read_tokenizer(options.tokenizer))
     number: dict[str, int] = tokenizer.get_vocab()
     prefixes = {
         language: tuple(number[m] for m in (START, mark, TASK, PLAIN))
@@ -162,56 +177,78 @@ def train(
     filters, known = mel_filters(device), out / "phonemes.json"
     symbols = json.loads(known.read_text("utf-8")) if known.is_file() else None
     corpus: Corpus | Following
-    if follow:
-        corpus = Following(data, symbols, tokenizer, filters, recipe.held_out, follow)
+    data, held_out = options.data, recipe.held_out
+    if options.follow:
+        corpus = Following(data, symbols, tokenizer, filters, held_out, options.follow)
     else:
-        corpus = Corpus.load(data, symbols, tokenizer, filters, recipe.held_out)
+        corpus = Corpus.load(data, symbols, tokenizer, filters, held_out)
     out.mkdir(parents=True, exist_ok=True)
     known.write_text(json.dumps(corpus.symbols, ensure_ascii=False) + "\n", "utf-8")
-    model = Listener(recipe, tokenizer, len(corpus.symbols)).to(device)
-    run = Run(model, recipe, out)
-    weights = sum(p.numel() for p in model.whisper.parameters())
-    songs = corpus.learned
-    run.log(songs=len(songs.songs), hours=songs.hours, parameters=weights, step=run.step)
+    torch.manual_seed(recipe.seed)
+    model = Listener(recipe, tokenizer, len(corpus.symbols))
+    if options.init and not run.begun:
+        begin_with(model, options.init)
+    model.to(device).train()
+    ema = EMA(model, recipe.ema_decay).to(device)
+    optimizer = adamw(
+        model.parameters(), recipe.peak_lr, (0.9, 0.98), recipe.weight_decay, graphed=False
+    )
+    descend = run.descent("adamw", optimizer, model)
+    run.modules |= {"model": model, "ema": ema}
+    run.resume()
+    weights, songs = sum(p.numel() for p in model.whisper.parameters()), corpus.learned
+    run.start_log(songs=len(songs.songs), hours=songs.hours, parameters=weights, begins_at=run.step)
     draw = Cutter(prefixes, number[END], recipe.most_tokens, recipe.spliced)
     whole = Cutter(prefixes, number[END], recipe.most_tokens)
 
     def cuts() -> Iterator[Crops]:
         for step in count(run.step):
-            yield draw(
-                corpus.learned.songs, recipe.batch, np.random.default_rng([recipe.seed, step])
-            )
+            for part in range(recipe.accumulate):
+                rng = np.random.default_rng([recipe.seed, step, part, workers.rank])
+                yield draw(corpus.learned.songs, recipe.batch, rng)
 
-    @torch.inference_mode()
-    def measure() -> dict[str, float]:
-        model.eval()
-        totals = torch.zeros(4, device=device)
-        for seed in range(4):
-            crops = whole(corpus.held.songs, recipe.batch, np.random.default_rng(seed))
-            with autocast(device):
-                loss, right = losses(model, hear(corpus.held, crops, None))
-            totals += torch.cat((loss, torch.stack([*right.values()]))) / 4
-        model.train()
-        names = ("held_loss", "held_phoneme_loss", "held_tokens", "held_phonemes")
-        return dict(zip(names, totals.tolist(), strict=True))
-
-    def learn(_: np.random.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+    def learn(part: int) -> dict[str, Tensor]:
         if run.step % STEPS_A_LOOK == 0:
             corpus.grow()
         heard = hear(corpus.learned, next(drawn), recipe)
         with autocast(device):
             loss, right = losses(model, heard, recipe.token_noise)
         total = loss[0] + recipe.phoneme_weight * loss[1]
-        found = {"loss": loss[0].detach(), "phoneme_loss": loss[1].detach(), **right}
-        return total, found | {"hours": torch.tensor(corpus.learned.hours)}
+        norm = descend(total, part)
+        if part == recipe.accumulate - 1:
+            ema.update(model)
+        found = {"loss": total.detach(), "norm": norm, "text_loss": loss[0].detach()}
+        found |= {"phoneme_loss": loss[1].detach(), **right}
+        return found | {"hours": torch.tensor(corpus.learned.hours)}
 
-    def keep(mean: nn.Module) -> None:
-        write(cast(Listener, mean), tokenizer, out / "HeartTranscriptor-oss")
+    def look() -> dict[str, float]:
+        with ema.in_place(model):
+            model.eval()
+            figures = measure(model, corpus.held, whole, recipe)
+            write(model, tokenizer, out / "HeartTranscriptor-oss")
+            model.train()
+        return figures
 
     with closing(ahead(cuts())) as drawn:
-        figures = run.train(learn, measure, lot, keep)
+        figures = run.train(learn, look)
     corpus.close()
     return figures
+
+
+@torch.inference_mode()
+def measure(
+    model: Listener, held: Recordings, draw: Cutter, recipe: TranscriptorRecipe
+) -> dict[str, float]:
+    """Losses and how often each is right on crops of held-out songs, always the same ones."""
+    device = held.mel.device
+    totals = torch.zeros(4, device=device)
+    for seed in range(4):
+        crops = draw(held.songs, recipe.batch, np.random.default_rng(seed))
+        with autocast(device):
+            loss, right = losses(model, hear(held, crops, None))
+        totals += torch.cat((loss, torch.stack([*right.values()]))) / 4
+    names = ("held_loss", "held_phoneme_loss", "held_tokens", "held_phonemes")
+    return dict(zip(names, totals.tolist(), strict=True))
 
 
 def write(model: Listener, tokenizer: Tokenizer, folder: Path) -> None:
@@ -233,8 +270,8 @@ def write(model: Listener, tokenizer: Tokenizer, folder: Path) -> None:
         no_timestamps_token_id=number[PLAIN],
         max_length=config.max_target_positions,
     )
-    whisper.to(torch.bfloat16).save_pretrained(folder)
-    whisper.float()
+    half = {name: x.to(torch.bfloat16) for name, x in whisper.state_dict().items()}
+    whisper.save_pretrained(folder, state_dict=half)
     tokenizer.save(str(folder / "tokenizer.json"))
     WhisperTokenizer(
         tokenizer_object=tokenizer, bos_token=END, eos_token=END, unk_token=END, pad_token=END
@@ -242,39 +279,7 @@ def write(model: Listener, tokenizer: Tokenizer, folder: Path) -> None:
     WhisperFeatureExtractor(MELS, RATE, n_fft=N_FFT).save_pretrained(folder)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Command line of the recipe: a flag for every field of `TranscriptorRecipe`."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="corpus folders")
-    parser.add_argument("--tokenizer", type=Path, required=True, help="tokenizer.json")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--lot", type=float, help="stop after so many minutes; run again to go on")
-    parser.add_argument(
-        "--follow",
-        type=float,
-        default=0.0,
-        metavar="HOURS",
-        help="begin while the corpus is being made; take so many hours of it as they come",
-    )
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    for field in fields(TranscriptorRecipe):
-        flag = f"--{field.name.replace('_', '-')}"
-        parser.add_argument(flag, type=type(field.default), default=field.default)
-    given = parser.parse_args(arguments)
-    values = {field.name: getattr(given, field.name) for field in fields(TranscriptorRecipe)}
-    recipe, device = TranscriptorRecipe(**values), torch.device(given.device)
-    train(
-        given.data,
-        given.tokenizer,
-        given.out,
-        recipe,
-        lot=given.lot,
-        device=device,
-        follow=given.follow,
-    )
-
-
 if __name__ == "__main__":
-    main()
+    from heartlib.cli import main
+
+    sys.exit(main(["train", "transcriptor", *sys.argv[1:]]))

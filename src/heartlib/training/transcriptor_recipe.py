@@ -1,10 +1,16 @@
 """The settings of the transcriptor's training."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from pathlib import Path
+
+from heartlib.errors import UsageError
+from heartlib.training.recipe import Options, Recipe
 
 
-@dataclass(frozen=True)
-class TranscriptorRecipe:
+@dataclass(frozen=True, kw_only=True)
+class TranscriptorRecipe(Recipe):
     """Nano's settings."""
 
     width: int = 192
@@ -13,10 +19,9 @@ class TranscriptorRecipe:
     decoder_layers: int = 2
     dropout: float = 0.1
     minutes: float = 8.0  # of the whole schedule
-    steps: int = 0  # 0: minutes decide; else the schedule has this many steps
-    lot_steps: int = 0  # of this run, when steps decide; 0: to the end of the schedule
     batch: int = 64
     peak_lr: float = 1.5e-3
+    warm_up: float = 0.05
     weight_decay: float = 0.05
     ema_decay: float = 0.998
     phoneme_weight: float = 1.0
@@ -28,11 +33,36 @@ class TranscriptorRecipe:
     spliced: float = 0.5  # share of the crops that are words of several songs
     alone: float = 0.2  # share of the crops without a band, where the corpus has stems
     other_band: float = 0.5  # share of the others with the band of another song
-    loudest_band: float = (
-        0.5  # log10 of power by which it is raised at most; lowered by twice as much
+    loudest_band: float = 0.5  # log10 of power that raises it at most; twice as much lowers it
+    token_noise: float = 0.25  # share of the written tokens that are replaced, so that it listens
+    held_out: int = 16  # one song in so many
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.at_least(1, "heads", "encoder_layers", "decoder_layers", "batch")
+        self.at_least(8, "most_tokens")
+        self.at_least(2, "held_out")
+        self.at_least(0, "masks", "phoneme_weight", "tilt", "loudest_band")
+        self.shares("dropout", "stretch", "shift", "token_noise")
+        for name in ("spliced", "alone", "other_band"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be 0…1")
+        if self.width < 1 or self.width % self.heads:
+            raise UsageError(f"width is {self.width}; it must be a multiple of heads {self.heads}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscriptorOptions(Options):
+    """What the transcriptor's recipe reads."""
+
+    data: tuple[Path, ...]  # corpus folders
+    tokenizer: Path  # tokenizer.json
+    init: Path | None = None  # a HeartTranscriptor folder whose weights to begin with
+    follow: float = (
+        0.0  # begin while the corpus is being made; take so many hours of it as they come
     )
-    token_noise: float = (
-        0.25  # share of the tokens it has written that are replaced, so that it listens
-    )
-    held_out: int = 16
-    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.follow < 0:
+            raise UsageError(f"follow is {self.follow}; it must be at least 0")
