@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -297,6 +297,41 @@ def _to_int8(tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (tensor.float() / _along_rows(scale, tensor)).round().to(torch.int8), scale
 
 
+def stored_as(
+    tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None
+) -> dict[str, torch.Tensor]:
+    """Tensors as they are kept on disk: floating ones as `dtype`, or as `save_pretrained` says of int8."""
+    kept = {}
+    for name, tensor in tensors.items():
+        tensor, kind = tensor.detach().cpu(), tensor.dtype
+        if dtype is not None and tensor.is_floating_point():
+            kind = torch.bfloat16 if dtype == torch.int8 else dtype
+            if dtype == torch.int8 and tensor.ndim > 1 and tensor.numel() >= INT8_FROM:
+                tensor, kept[name + INT8_SCALE] = _to_int8(tensor)
+                kind = torch.int8
+        kept[name] = tensor.to(kind).contiguous().clone()
+    return kept
+
+
+def read_tensors(folder: str | Path, stem: str = "model") -> dict[str, torch.Tensor]:
+    """Every tensor of a folder by its stored name; those kept as int8 come back as float32."""
+    found = {}
+    for file in weight_files(folder, stem):
+        names = [name for name in read_header(file) if not name.endswith(INT8_SCALE)]
+        try:
+            with safe_open(file, framework="pt") as handle:
+                found |= {name: _read(handle, name) for name in names}
+        except SafetensorError as error:
+            raise CheckpointError(f"{file} is damaged: {error}") from error
+    return found
+
+
+def kept_as_int8(folder: str | Path, stem: str = "model") -> bool:
+    """Whether a folder holds tensors as int8."""
+    headers = (read_header(file) for file in weight_files(folder, stem))
+    return any(name.endswith(INT8_SCALE) for header in headers for name in header)
+
+
 def save_pretrained(
     module: nn.Module,
     folder: str | Path,
@@ -309,15 +344,7 @@ def save_pretrained(
     `dtype` torch.int8 keeps large tensors as int8 with a step a row and the others as bfloat16.
     """
     folder = Path(folder)
-    tensors = {}
-    for name, tensor in module.state_dict().items():
-        tensor, kind = tensor.detach().cpu(), tensor.dtype
-        if dtype is not None and tensor.is_floating_point():
-            kind = torch.bfloat16 if dtype == torch.int8 else dtype
-            if dtype == torch.int8 and tensor.ndim > 1 and tensor.numel() >= INT8_FROM:
-                tensor, tensors[name + INT8_SCALE] = _to_int8(tensor)
-                kind = torch.int8
-        tensors[name] = tensor.to(kind).contiguous().clone()
+    tensors = stored_as(module.state_dict(), dtype)
     shards: list[dict[str, torch.Tensor]] = [{}]
     for name, tensor in tensors.items():
         held = sum(t.nbytes for t in shards[-1].values())

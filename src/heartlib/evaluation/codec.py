@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
-from heartlib import checkpoints
 from heartlib.audio.mel import log_mel
 from heartlib.heartcodec import HeartCodec
-from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderConfig
+from heartlib.heartcodec.encoding import load_encoder
+from heartlib.heartcodec.models.query_transformer import MelEncoder
 
 ENCODER = "HeartCodec-oss-encoder"
 
@@ -28,11 +27,7 @@ class RoundTrip:
     @classmethod
     def from_pretrained(cls, encoder: Path, codec: HeartCodec) -> RoundTrip:
         """The encoder's folder beside a loaded codec. CheckpointError where it is none."""
-        config = checkpoints.read_config(encoder, MelEncoderConfig, "encoder_config.json")
-        model = MelEncoder(config)
-        checkpoints.weight_files(encoder, "encoder")
-        model.load_state_dict(load_file(encoder / "encoder.safetensors"))
-        return cls(model.float().to(codec.device).eval().requires_grad_(False), codec)
+        return cls(load_encoder(encoder, codec.device), codec)
 
     @torch.inference_mode()
     def __call__(self, wave: np.ndarray, *, seed: int = 0) -> np.ndarray:

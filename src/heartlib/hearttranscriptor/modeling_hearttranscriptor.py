@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from heartlib import checkpoints
 from heartlib.errors import CheckpointError, HeartlibError, UsageError
 
 RATE = 16000
@@ -35,15 +36,13 @@ class HeartTranscriptor:
     ) -> HeartTranscriptor:
         """Loads a `HeartTranscriptor-oss` folder. CheckpointError where it is none."""
         try:
-            from transformers import WhisperForConditionalGeneration, WhisperProcessor
+            from transformers import WhisperProcessor
         except ImportError as error:
             raise HeartlibError(
                 "transcription needs transformers: pip install 'heartlib[transcribe]'"
             ) from error
         try:
-            model: Any = WhisperForConditionalGeneration.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, use_safetensors=True
-            )
+            model = _whisper(Path(folder), dtype)
             processor = WhisperProcessor.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError) as error:
             first = str(error).strip().splitlines()[0]
@@ -101,3 +100,21 @@ def windows(wave: np.ndarray) -> list[tuple[int, int]]:
         power = np.convolve(np.square(wave[first:last]), np.ones(moment), mode="valid")
         edges.append(first + int(power.argmin()) + moment // 2)
     return list(zip(edges, [*edges[1:], len(wave)], strict=True))
+
+
+def _whisper(folder: Path, dtype: torch.dtype) -> Any:
+    """The model of a folder as transformers reads it; weights kept as int8 are put back first."""
+    from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+
+    if not (folder / "model.safetensors").is_file() or not checkpoints.kept_as_int8(folder):
+        return WhisperForConditionalGeneration.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, use_safetensors=True
+        )
+    model = WhisperForConditionalGeneration.from_pretrained(
+        None,
+        config=WhisperConfig.from_pretrained(folder, local_files_only=True),
+        state_dict=checkpoints.read_tensors(folder),
+        dtype=dtype,
+    )
+    model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    return model

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 
 from heartlib import checkpoints
 from heartlib.corpus.styles import tags_by_category
@@ -25,12 +26,23 @@ def load_for_saving(folder: Path) -> HeartCodec:
     return codec
 
 
+def copy_as(source: Path, folder: Path, dtype: torch.dtype, stem: str = "model") -> None:
+    """A model's folder with its weights as `dtype`; everything else as it is."""
+    shutil.copytree(
+        source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors*")
+    )
+    tensors = checkpoints.stored_as(checkpoints.read_tensors(source, stem), dtype)
+    save_file(tensors, folder / f"{stem}.safetensors", metadata={"format": "pt"})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for name in ("codec", "encoder", "lm", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    for name in ("transcriptor", "clap"):
+        parser.add_argument(f"--{name}", type=Path, help="a listener's folder, if there is one")
     parser.add_argument("--dtype", choices=("int8", "bfloat16", "float32"), default="int8")
     arguments = parser.parse_args()
     dtype = getattr(torch, arguments.dtype)
@@ -38,8 +50,11 @@ def main() -> None:
     checkpoints.save_pretrained(codec, arguments.out / "HeartCodec-oss", dtype=dtype)
     mula = HeartMuLa.from_pretrained(arguments.lm / "HeartMuLa-oss-nano")
     checkpoints.save_pretrained(mula, arguments.out / "HeartMuLa-oss-nano", dtype=dtype)
-    encoder = arguments.out / "HeartCodec-oss-encoder"
-    shutil.copytree(arguments.encoder, encoder, dirs_exist_ok=True)
+    copy_as(arguments.encoder, arguments.out / "HeartCodec-oss-encoder", dtype, "encoder")
+    if arguments.transcriptor:
+        copy_as(arguments.transcriptor, arguments.out / "HeartTranscriptor-oss", dtype)
+    if arguments.clap:
+        copy_as(arguments.clap, arguments.out / "HeartCLAP-oss", dtype)
     for name in ("tokenizer.json", "gen_config.json"):
         shutil.copyfile(arguments.lm / name, arguments.out / name)
     text = json.dumps(tags_by_category(), indent=1) + "\n"

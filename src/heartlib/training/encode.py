@@ -17,18 +17,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from heartlib import checkpoints
-from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderConfig
+from heartlib.heartcodec.encoding import load_encoder
+from heartlib.heartcodec.models.query_transformer import MelEncoder
 from heartlib.heartcodec.models.residual_vq import ResidualVQ
 from heartlib.training.alignment import read_truth
 from heartlib.training.corpus_audio import Arriving, read_song, read_songs
-
-
-def load_encoder(folder: Path, device: torch.device) -> MelEncoder:
-    """The `HeartCodec-oss-encoder` folder of a "mel" encoder."""
-    encoder = MelEncoder(checkpoints.read_config(folder, MelEncoderConfig, "encoder_config.json"))
-    encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
-    return encoder.float().to(device).eval().requires_grad_(False)
 
 
 def load_codebooks(path: Path, dim: int, device: torch.device) -> ResidualVQ:

@@ -23,6 +23,7 @@ from heartlib import checkpoints
 from heartlib.errors import HeartlibError, UsageError
 from heartlib.heartcodec import HeartCodec, HeartCodecConfig
 from heartlib.heartcodec.configuration_heartcodec import LATENTS_PER_FRAME
+from heartlib.heartcodec.encoding import load_encoder
 from heartlib.heartcodec.modeling_heartcodec import (
     OVERLAP_LATENTS,
     WINDOW_FRAMES,
@@ -33,7 +34,7 @@ from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderC
 from heartlib.heartcodec.models.sq_codec import SQCodec
 from heartlib.training.assemble import load_for_saving
 from heartlib.training.corpus_audio import read_songs, song_ids, split
-from heartlib.training.encode import encode_song, load_encoder
+from heartlib.training.encode import encode_song
 from heartlib.training.flow_recipe import FlowOptions, FlowRecipe
 from heartlib.training.log import Log
 from heartlib.training.loop import EMA, adamw, autocast

@@ -23,13 +23,14 @@ from tqdm import trange
 
 from heartlib.errors import HeartlibError
 from heartlib.heartcodec import HeartCodec
+from heartlib.heartcodec.encoding import load_encoder
 from heartlib.heartcodec.modeling_heartcodec import WINDOW_FRAMES, WINDOW_LATENTS, split_channels
 from heartlib.heartcodec.models.query_transformer import MelEncoder
 from heartlib.heartcodec.models.sq_codec import SQCodec, fold_weight_norm
 from heartlib.training.assemble import load_for_saving
 from heartlib.training.audio_data import to_float
 from heartlib.training.corpus_audio import read_songs, song_ids, split
-from heartlib.training.encode import encode_song, load_encoder
+from heartlib.training.encode import encode_song
 from heartlib.training.losses import mel_distance
 from heartlib.training.run import Run
 from heartlib.training.sq_recipe import DecoderOptions, DecoderRecipe
