@@ -43,7 +43,7 @@ def published(title: str) -> dict[str, str]:
 
 
 def shapes(model: torch.nn.Module) -> dict[str, str]:
-    return {k: "x".join(map(str, v.shape)) for k, v in model.state_dict().items()}
+    return {k: "x".join(map(str, v.shape)) or "scalar" for k, v in model.state_dict().items()}
 
 
 def count(model: torch.nn.Module) -> int:
@@ -97,7 +97,7 @@ def test_full_codec_is_the_published_one():
     assert config == HeartCodecConfig()
     with torch.device("meta"):
         model = HeartCodec(config)
-    assert len(shapes(model)) == len(published("HeartCodec"))
+    assert shapes(model) == published("HeartCodec")
 
 
 def test_full_codebooks_encoder():

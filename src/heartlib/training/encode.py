@@ -25,7 +25,7 @@ from heartlib.training.corpus_audio import Arriving, read_song, read_songs
 
 
 def load_codebooks(path: Path, dim: int, device: torch.device) -> ResidualVQ:
-    """The residual codebooks that heartlib.training.rvq wrote."""
+    """The residual codebooks that `heartlib train codebooks` wrote."""
     weights = load_file(path)
     books = [w for name, w in weights.items() if name.endswith("_codebook.embed")]
     size, width = books[0].shape[1:]
@@ -111,7 +111,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="corpus folder")
-    parser.add_argument("--rvq", type=Path, required=True, help="output of heartlib.training.rvq")
+    parser.add_argument(
+        "--rvq", type=Path, required=True, help="output of heartlib train codebooks"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
         "--follow", action="store_true", help="begin while the corpus is being made"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +20,15 @@ from heartlib.training.loop import Clock, GraphedStep, Means, learning_rate, now
 from heartlib.training.recipe import Options, Recipe
 from heartlib.training.state import has_state, load_state, read_extra, save_state
 from heartlib.training.workers import Workers
+
+
+class Named(Protocol):
+    """A corpus that knows its phonemes."""
+
+    symbols: list[str]
+
+
+Corpus = TypeVar("Corpus", bound=Named)
 
 
 class Descent:
@@ -96,6 +106,19 @@ class Run:
         """Whether there is a state to go on from."""
         return has_state(self.state)
 
+    def symbols(self, corpus: Callable[[list[str] | None], Corpus]) -> Corpus:
+        """The corpus for the phonemes of OUT/phonemes.json, which is written where it is not there yet.
+
+        `corpus(symbols)` reads it; None: the phonemes are its own.
+        """
+        known = self.options.out / "phonemes.json"
+        found = corpus(json.loads(known.read_text("utf-8")) if known.is_file() else None)
+        self.workers.wait()
+        if self.workers.first:
+            known.parent.mkdir(parents=True, exist_ok=True)
+            known.write_text(json.dumps(found.symbols, ensure_ascii=False) + "\n", "utf-8")
+        return found
+
     def descent(self, name: str, optimizer: Optimizer, module: nn.Module) -> Descent:
         """The descent of a module's weights; its optimiser is part of the state."""
         self.optimizers[name] = optimizer
@@ -109,10 +132,15 @@ class Run:
         return graphed
 
     def resume(self) -> None:
-        """Goes on from OUT/state where there is one."""
+        """Goes on from OUT/state where there is one; all processes begin with the first one's weights."""
         if self.begun:
             self.step, extra = load_state(self.state, self.modules, self.optimizers)
             self.minutes, self.more, self.saved_step = extra["minutes"], extra["more"], self.step
+        if self.workers.count > 1:
+            with torch.no_grad():
+                for module in self.modules.values():
+                    for tensor in [*module.parameters(), *module.buffers()]:
+                        tensor.copy_(self.workers.share(tensor.detach()))
 
     def start_log(self, **about: Any) -> Log:
         """The log, with a first line of what is to be learned from."""

@@ -88,13 +88,12 @@ def train(recipe: RVQRecipe, options: RVQOptions) -> None:
     """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state where there is one."""
     run, out = Run("codebooks", recipe, options), options.out
     device, encoder = run.device, recipe.encoder
-    known = out / "phonemes.json"
-    symbols = json.loads(known.read_text("utf-8")) if known.is_file() else None
     log_mel = LogMel(encoder).to(device)
-    corpus = Corpus(options.data, options.follow, recipe, symbols, log_mel, device)
+    run.workers.alone(options.follow, "--follow")
+    corpus = run.symbols(
+        lambda known: Corpus(options.data, options.follow, recipe, known, log_mel, device)
+    )
     songs, held = corpus.songs, corpus.held
-    out.mkdir(parents=True, exist_ok=True)
-    known.write_text(json.dumps(corpus.symbols, ensure_ascii=False) + "\n", "utf-8")
     torch.manual_seed(recipe.seed)
     model = Tokenizer(encoder, recipe, len(corpus.symbols)).to(device)
     ema = EMA(model, recipe.ema_decay).to(device)

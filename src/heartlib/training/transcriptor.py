@@ -11,7 +11,6 @@ log.jsonl, tensorboard and state.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -174,16 +173,16 @@ def train(recipe: TranscriptorRecipe, options: TranscriptorOptions) -> dict[str,
         language: tuple(number[m] for m in (START, mark, TASK, PLAIN))
         for language, mark in MARKS.items()
     }
-    filters, known = mel_filters(device), out / "phonemes.json"
-    symbols = json.loads(known.read_text("utf-8")) if known.is_file() else None
-    corpus: Corpus | Following
-    data, held_out = options.data, recipe.held_out
-    if options.follow:
-        corpus = Following(data, symbols, tokenizer, filters, held_out, options.follow)
-    else:
-        corpus = Corpus.load(data, symbols, tokenizer, filters, held_out)
-    out.mkdir(parents=True, exist_ok=True)
-    known.write_text(json.dumps(corpus.symbols, ensure_ascii=False) + "\n", "utf-8")
+    filters, hours = mel_filters(device), options.follow
+    workers.alone(hours, "--follow")
+
+    def read(known: list[str] | None) -> Corpus | Following:
+        data, held_out = options.data, recipe.held_out
+        if hours:
+            return Following(data, known, tokenizer, filters, held_out, hours)
+        return Corpus.load(data, known, tokenizer, filters, held_out)
+
+    corpus = run.symbols(read)
     torch.manual_seed(recipe.seed)
     model = Listener(recipe, tokenizer, len(corpus.symbols))
     if options.init and not run.begun:

@@ -87,6 +87,11 @@ class Workers:
         minutes, asked = told.tolist()
         return minutes, bool(asked)
 
+    def alone(self, given: object, flag: str) -> None:
+        """UsageError where a flag is given that one process alone can follow."""
+        if given and self.count > 1:
+            raise UsageError(f"{flag} is for one process, not {self.count}")
+
     def wait(self) -> None:
         """Until all processes are here."""
         self.accelerator.wait_for_everyone()
