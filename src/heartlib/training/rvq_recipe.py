@@ -15,12 +15,12 @@ class RVQRecipe(Recipe):
     """Nano's settings."""
 
     n_mels: int = 128
-    width: int = 192  # of the encoder
+    width: int = 256  # of the encoder
     heads: int = 4
     layers: int = 3
     reach_frames: int = 10  # how far a frame hears, to either side
     dim: int = 128  # of a frame's feature
-    minutes: float = 6.0
+    minutes: float = 12.0
     batch: int = 96  # crops
     crop_frames: int = 100  # 8 s
     peak_lr: float = 8e-4
