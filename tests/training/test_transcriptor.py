@@ -184,6 +184,13 @@ def test_a_corpus_in_the_making_is_followed(corpus, tmp_path, monkeypatch):
     assert followed.symbols[0] == "_" and followed.learned.hours > 0
 
 
+def test_nobody_makes_the_corpus_that_is_followed(tmp_path, monkeypatch):
+    monkeypatch.setattr(corpus_audio, "PATIENCE_SECONDS", 0.3)
+    tokenizer = whisper_tokenizer(train_tokenizer([*TONES] * 3))
+    with pytest.raises(HeartlibError, match=r"0 songs in .* none new for 0.3 s; .* begins with 64"):
+        Following([tmp_path], None, tokenizer, mel_filters(CPU), 2, 1.0)
+
+
 def test_resumed_run_is_the_unbroken_run(corpus, tmp_path):
     train(TINY, options(corpus, tmp_path / "a"))
     for _ in range(2):

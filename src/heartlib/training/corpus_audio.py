@@ -21,6 +21,7 @@ from heartlib.errors import HeartlibError
 
 Item = TypeVar("Item")
 LOOK_SECONDS = 3.0  # between two looks for new songs
+PATIENCE_SECONDS = 300.0  # without a new song, after which nobody seems to be making any
 
 
 def song_ids(folder: Path) -> list[str]:
@@ -123,6 +124,27 @@ class Arriving(Generic[Item]):
         while self.waiting and len(self.reading) < 8 * self.workers:
             song = self.waiting.popleft()
             self.reading.append((song, self.pool.submit(self.read, song)))
+        return found
+
+    def first(self, count: int, held_out: int) -> list[tuple[str, Item]]:
+        """The first songs, `count` at least and some on both sides of the split; waits for them.
+
+        HeartlibError where none has come for PATIENCE_SECONDS.
+        """
+        found, came = list[tuple[str, Item]](), time.monotonic()
+        while len(found) < count or len({hash_of(song, held_out) > 0 for song, _ in found}) < 2:
+            fresh = self.take()
+            found += fresh
+            if fresh:
+                came = time.monotonic()
+            elif time.monotonic() - came > PATIENCE_SECONDS:
+                self.close()
+                raise HeartlibError(
+                    f"{len(found)} songs in {self.folder} and none new for {PATIENCE_SECONDS:g} s; a run "
+                    f"that follows begins with {count}: start `heartlib corpus make` there"
+                )
+            else:
+                time.sleep(0.2)
         return found
 
     def close(self) -> None:

@@ -5,7 +5,6 @@ Legend: B crops, T code frames (12.5 Hz), n samples.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -132,10 +131,7 @@ def first_songs(
     device: torch.device,
 ) -> tuple[Songs, Songs]:
     """Room for so many hours with the first songs in it, and held-out ones; waits until they are there."""
-    found: list = []
-    while len(found) < FIRST_SONGS or all(hash_of(s, recipe.held_out) for s, _ in found):
-        found += arriving.take()
-        time.sleep(0.2)
+    found = arriving.first(FIRST_SONGS, recipe.held_out)
     symbols = symbols or inventory([truth for _, (_, truth) in found])
     frames = round(hours * 3600 * log_mel.config.sample_rate / log_mel.config.hop_length)
     frames //= MEL_PER_FRAME

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -78,10 +77,7 @@ class Following:
             hours,
         )
         self.arriving = Arriving(folder, partial(hearing, folder))
-        found: list = []
-        while len(found) < FIRST_SONGS or len({self.kept(song) for song, _ in found}) < 2:
-            found += self.arriving.take()
-            time.sleep(0.2)
+        found = self.arriving.first(FIRST_SONGS, held_out)
         self.symbols = symbols or inventory([truth for _, (_, truth) in found])
         self.learned, self.held = (
             Recordings.join([self.heard(item) for song, item in found if self.kept(song) == side])
