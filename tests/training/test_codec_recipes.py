@@ -13,16 +13,17 @@ import torch
 from safetensors.torch import load_file
 
 from heartlib import checkpoints
-from heartlib.errors import HeartlibError
+from heartlib.errors import HeartlibError, UsageError
 from heartlib.heartcodec import HeartCodec
 from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
-from heartlib.heartcodec.models.query_transformer import MelEncoder
+from heartlib.heartcodec.models.query_transformer import LogMel, MelEncoder
 from heartlib.heartcodec.models.residual_vq import ResidualVQ
 from heartlib.heartcodec.models.sq_codec import SQCodec
 from heartlib.training import assemble, encode, flow, refine, rvq
 from heartlib.training import run as running
 from heartlib.training.alignment import inventory, phoneme_frames, pitch_frames
 from heartlib.training.loop import Clock, GraphedStep, learning_rate
+from heartlib.training.rvq_data import Songs, has_stems
 from heartlib.training.rvq_model import quantise, update_codebooks
 from heartlib.training.rvq_recipe import RVQRecipe
 
@@ -149,6 +150,55 @@ def test_a_run_goes_on_where_it_stopped(corpus, tmp_path):
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     steps = [line["step"] for line in lines if "held_mel" in line]
     assert 0 < steps[0] < steps[1]
+
+
+def test_a_run_begins_with_an_earlier_ones_weights(corpus, trained, tmp_path):
+    recipe = replace(RECIPE, minutes=0.0, steps=1, peak_lr=1e-9, weight_decay=0.0)
+    rvq.train(recipe, rvq.RVQOptions(data=corpus, out=tmp_path / "a", init=trained))
+    before, after = (
+        load_file(folder / "HeartCodec-oss-encoder" / "encoder.safetensors")
+        for folder in (trained, tmp_path / "a")
+    )
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value)
+    for other in (replace(recipe, width=16), replace(recipe, codebook_size=8)):
+        with pytest.raises(UsageError, match="of another shape than the recipe's"):
+            rvq.train(other, rvq.RVQOptions(data=corpus, out=tmp_path / "b", init=trained))
+
+
+def test_any_band_plays_to_any_voice(corpus, tmp_path):
+    folder = tmp_path / "stems"
+    shutil.copytree(corpus, folder)
+    ids = [f"s{song}" for song in range(6)]
+    hum = (
+        np.full((48000 * 30, 2), 0.2)
+        * np.sin(2 * np.pi * 60 * np.arange(48000 * 30) / 48000)[:, None]
+    )
+    for song in ids:  # the band is a hum
+        file = folder / "audio" / f"{song}.flac"
+        sung, _ = soundfile.read(file)
+        (folder / "stems" / song).mkdir(parents=True)
+        soundfile.write(folder / "stems" / song / "voice.flac", sung, 48000)
+        soundfile.write(file, sung + np.resize(hum, sung.shape), 48000)
+    symbols = inventory([json.loads((folder / "truth" / "s0.json").read_text())])
+    log_mel = LogMel(ENCODER)
+    songs = Songs.load(folder, ids, symbols, log_mel, torch.device("cpu"), stems=has_stems(folder))
+    _, band = songs.parts
+    torch.testing.assert_close(band[8:80], band[808:880], atol=0.05, rtol=0)  # everywhere the same
+    still = replace(RECIPE, stretch=0.0, loudness=0.0, colour=0.0)
+    torch.manual_seed(0)
+    own = songs.varied(replace(still, other_band=0.0))[0]
+    torch.manual_seed(0)
+    other = songs.varied(replace(still, other_band=1.0))[0]
+    mid = slice(0, ENCODER.n_mels)
+    assert (own[:, mid] - other[:, mid]).abs().mean() < 0.05  # another hum, the same voice
+    assert (
+        not has_stems(corpus)
+        and Songs.load(corpus, ids[:2], symbols, log_mel, torch.device("cpu")).parts == ()
+    )
+    (folder / "stems" / "s3" / "voice.flac").unlink()
+    with pytest.raises(HeartlibError, match=r"s3 has no voice\.flac"):
+        Songs.load(folder, ids, symbols, log_mel, torch.device("cpu"), stems=True)
 
 
 def test_songs_become_codes(corpus, trained, tmp_path, monkeypatch):

@@ -29,7 +29,6 @@ from heartlib.training.transcriptor_data import (  # noqa: E402
     Cutter,
     Lyrics,
     Recordings,
-    check_stems,
     log_mel,
     scaled,
 )
@@ -136,7 +135,9 @@ def test_any_band_plays_behind_the_voices(songs):
     frames = int(crops.frames.min())
     quiet = voices[..., :frames] < -0.5
     assert (both[..., :frames][quiet] > voices[..., :frames][quiet]).all()  # the band fills them
-    recipe = dataclasses.replace(TINY, alone=1.0, stretch=0.0, shift=0.0, tilt=0.0, masks=0)
+    recipe = dataclasses.replace(
+        TINY, alone=1.0, stretch=0.0, shift=0.0, tilt=0.0, masks=0, wear=0.0
+    )
     torch.testing.assert_close(hear(with_band, crops, recipe).mel, voices, atol=1e-3, rtol=0)
 
 
@@ -240,9 +241,25 @@ def test_windows_end_where_it_is_quiet():
 
 
 def test_stems_without_their_voice_are_refused(tmp_path):
-    check_stems(tmp_path, {"words": [], "doubled": None})
+    assert corpus_audio.read_voices(tmp_path, "song", 8, {}) is None
+    (tmp_path / "stems" / "song").mkdir(parents=True)
+    silence = corpus_audio.read_voices(tmp_path, "song", 8, {"words": [], "doubled": None})
+    assert silence is not None and silence.shape == (2, 8) and not silence.any()
     with pytest.raises(HeartlibError, match=r"no voice\.flac: make the corpus with --stems voice"):
-        check_stems(tmp_path, {"words": [{"word": "la"}]})
+        corpus_audio.read_voices(tmp_path, "song", 8, {"words": [{"word": "la"}]})
+
+
+@pytest.mark.gpu
+def test_graphed_steps_are_plain_steps(corpus, tmp_path):
+    recipe = dataclasses.replace(TINY, steps=24, dropout=0.0, token_noise=0.0, report_steps=1)
+    found = []
+    for graph in (False, True):
+        out = tmp_path / str(graph)
+        given = dataclasses.replace(options(corpus, out), device="cuda", graph=graph)
+        train(recipe, given)
+        lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+        found.append([line["loss"] for line in lines if "loss" in line])
+    assert found[0] == pytest.approx(found[1], abs=0.05)
 
 
 def test_not_a_checkpoint(tmp_path):

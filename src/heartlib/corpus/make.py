@@ -210,9 +210,8 @@ def _keep_stems(folder: Path, mixed: Mix, parts: Sequence[str]) -> None:
     draft.mkdir(parents=True, exist_ok=True)
     try:
         kept = {*parts, *(path.stem for path in folder.glob("*.flac"))}
-        for part, wave in mixed.stems().items():
-            if part in kept:
-                _flac(draft / f"{part}.flac", wave)
+        for part, wave in mixed.stems(kept).items():
+            _flac(draft / f"{part}.flac", wave)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(draft, folder)
     except OSError as error:

@@ -1,6 +1,7 @@
 """Stems become a stereo song: levels by loudness, room, limiter. Waves are float [2, n] at 48 kHz."""
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
@@ -90,11 +91,12 @@ class Mix:
     room: dict[str, float]
     gain: float
 
-    def stems(self) -> dict[str, np.ndarray]:
-        """Every part with its room; they sum to the song as it was before the limiter."""
+    def stems(self, wanted: Collection[str] | None = None) -> dict[str, np.ndarray]:
+        """The wanted parts, or all, with their room; all sum to the song as it was before the limiter."""
         wet = {
             name: part + _room(part.mean(axis=0)) * np.float32(self.room[name])
             for name, part in self.parts.items()
+            if wanted is None or name in wanted
         }
         return {name: _fade(part * np.float32(self.gain)) for name, part in wet.items()}
 

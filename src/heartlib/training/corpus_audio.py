@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import soundfile
 import torch
@@ -68,6 +68,26 @@ def read_song(folder: Path, song: str, sample_rate: int) -> Tensor:
     if rate != sample_rate:
         raise HeartlibError(f"{path} is at {rate} Hz, not {sample_rate}")
     return torch.from_numpy(wave.T.copy())
+
+
+def read_voices(folder: Path, song: str, length: int, truth: dict[str, Any]) -> Tensor | None:
+    """What the voices of a song sing alone, float32 [2, length]; None where the corpus has no stems of it.
+
+    HeartlibError where a stem is missing of a voice that the truth has.
+    """
+    stems = folder / "stems" / song
+    if not stems.is_dir():
+        return None
+    voices = torch.zeros(2, length)
+    for part, sung in (("voice", truth["words"]), ("second", truth.get("doubled"))):
+        if (stems / f"{part}.flac").is_file():
+            wave, _ = soundfile.read(stems / f"{part}.flac", dtype="float32", always_2d=True)
+            voices[:, : len(wave)] += torch.from_numpy(wave.T[:, :length])
+        elif sung:
+            raise HeartlibError(
+                f"{stems} has no {part}.flac: make the corpus with --stems voice second"
+            )
+    return voices
 
 
 def read_songs(

@@ -6,6 +6,9 @@ from all of them (the paper's semantic and phonetic alignment, with truth in the
 
     heartlib train codebooks --data songs --out runs/rvq --minutes 6
     heartlib train codebooks --data songs --out runs/rvq --follow 10    # while the corpus is being made
+    heartlib train codebooks --data more --out runs/more --init runs/rvq
+
+Where the corpus has stems of the voices (`--stems voice second`), half of the crops have another song's band.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from heartlib.errors import UsageError
+from heartlib.heartcodec.encoding import load_encoder
 from heartlib.heartcodec.models.query_transformer import LogMel, MelEncoderConfig
 from heartlib.training.loop import EMA, adamw, autocast
 from heartlib.training.run import Run
@@ -45,8 +50,9 @@ def losses(
         levels = torch.where(
             torch.rand_like(fewer, dtype=mel.dtype) < recipe.level_dropout, fewer, levels
         )
+    heard = mel + recipe.noise * torch.randn_like(mel) if train and recipe.noise else mel
     with autocast(mel.device):
-        features = model.encoder(mel)
+        features = model.encoder(heard)
     vq = model.vq_embed
     first, full, commitment, seen = quantise(vq, vq.project_in(features.float()), levels)
     if train:
@@ -84,6 +90,19 @@ def evaluate(model: Tokenizer, songs: Songs, recipe: RVQRecipe) -> dict[str, flo
     return {k: float(torch.stack([r[k].float() for r in rows]).mean()) for k in rows[0]}
 
 
+def begin_with(model: Tokenizer, folder: Path) -> None:
+    """Takes encoder and codebooks of an earlier run's folder; UsageError where they have another shape."""
+    config = model.encoder.config
+    trained = load_encoder(folder / "HeartCodec-oss-encoder")
+    if trained.config != config:
+        raise UsageError(f"{folder} has an encoder of another shape than the recipe's")
+    model.encoder.load_state_dict(trained.transformer.state_dict())
+    try:
+        model.vq_embed.load_state_dict(load_file(folder / "vq_embed.safetensors"))
+    except RuntimeError as error:
+        raise UsageError(f"{folder} has codebooks of another shape than the recipe's") from error
+
+
 def train(recipe: RVQRecipe, options: RVQOptions) -> None:
     """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state where there is one."""
     run, out = Run("codebooks", recipe, options), options.out
@@ -95,7 +114,10 @@ def train(recipe: RVQRecipe, options: RVQOptions) -> None:
     )
     songs, held = corpus.songs, corpus.held
     torch.manual_seed(recipe.seed)
-    model = Tokenizer(encoder, recipe, len(corpus.symbols)).to(device)
+    model = Tokenizer(encoder, recipe, len(corpus.symbols))
+    if options.init and not run.begun:
+        begin_with(model, options.init)
+    model.to(device)
     ema = EMA(model, recipe.ema_decay).to(device)
     optimizer = adamw(
         model.parameters(), recipe.peak_lr, (0.9, 0.98), recipe.weight_decay, run.graphed

@@ -35,6 +35,12 @@ class RVQRecipe(Recipe):
     stretch: float = 0.08  # crops are up to so much faster or slower
     loudness: float = 6.0  # dB, up or down
     colour: float = 4.0  # dB, up or down at points across the spectrum
+    other_band: float = (
+        0.5  # share of the crops with another song's band, where the corpus has stems
+    )
+    noise: float = (
+        0.0  # deviation of what is added to the log-mel that is heard, not to the wanted one
+    )
     held_out: int = 16  # one song in so many
 
     def __post_init__(self) -> None:
@@ -42,8 +48,10 @@ class RVQRecipe(Recipe):
         self.at_least(1, "batch", "crop_frames", "layers", "dim", "codebook_dim", "num_quantizers")
         self.at_least(1, "heads", "n_mels")
         self.at_least(2, "codebook_size", "held_out")
-        self.at_least(0, "commitment", "alignment", "loudness", "colour", "dead_below")
+        self.at_least(0, "commitment", "alignment", "loudness", "colour", "dead_below", "noise")
         self.shares("decay", "stretch")
+        if not 0 <= self.other_band <= 1:
+            raise UsageError(f"other_band is {self.other_band}; it must be 0…1")
         if self.width < 1 or self.width % (2 * self.heads):
             raise UsageError(f"width is {self.width}; it must be a multiple of 2·heads")
 
@@ -65,6 +73,7 @@ class RVQOptions(Options):
     """What the codebooks' recipe reads."""
 
     data: Path  # corpus folder
+    init: Path | None = None  # the folder of an earlier run whose weights to begin with
     follow: float = (
         0.0  # begin while the corpus is being made; take so many hours of it as they come
     )

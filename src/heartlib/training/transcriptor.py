@@ -143,12 +143,16 @@ def losses(model: Listener, heard: Heard, noise: float = 0.0) -> tuple[Tensor, d
             F.cross_entropy(phonemes.float().transpose(1, 2), heard.phonemes, ignore_index=-100),
         ]
     )
-    told, sung = wanted >= 0, heard.phonemes > 0
     right = {
-        "tokens": (text.argmax(-1) == wanted)[told].float().mean(),
-        "phonemes": (phonemes.argmax(-1) == heard.phonemes)[sung].float().mean(),
+        "tokens": share(text.argmax(-1) == wanted, wanted >= 0),
+        "phonemes": share(phonemes.argmax(-1) == heard.phonemes, heard.phonemes > 0),
     }
     return loss, right
+
+
+def share(right: Tensor, counted: Tensor) -> Tensor:
+    """How many of those that count are right, 0 … 1."""
+    return (right & counted).sum() / counted.sum().clamp_min(1)
 
 
 def begin_with(model: Listener, folder: Path) -> None:
@@ -190,7 +194,7 @@ def train(recipe: TranscriptorRecipe, options: TranscriptorOptions) -> dict[str,
     model.to(device).train()
     ema = EMA(model, recipe.ema_decay).to(device)
     optimizer = adamw(
-        model.parameters(), recipe.peak_lr, (0.9, 0.98), recipe.weight_decay, graphed=False
+        model.parameters(), recipe.peak_lr, (0.9, 0.98), recipe.weight_decay, run.graphed
     )
     descend = run.descent("adamw", optimizer, model)
     run.modules |= {"model": model, "ema": ema}
@@ -206,18 +210,23 @@ def train(recipe: TranscriptorRecipe, options: TranscriptorOptions) -> dict[str,
                 rng = np.random.default_rng([recipe.seed, step, part, workers.rank])
                 yield draw(corpus.learned.songs, recipe.batch, rng)
 
-    def learn(part: int) -> dict[str, Tensor]:
-        if run.step % STEPS_A_LOOK == 0:
-            corpus.grow()
-        heard = hear(corpus.learned, next(drawn), recipe)
+    def one_step(part: int, mel: Tensor, phonemes: Tensor, tokens: Tensor) -> dict[str, Tensor]:
         with autocast(device):
-            loss, right = losses(model, heard, recipe.token_noise)
+            loss, right = losses(model, Heard(mel, phonemes, tokens), recipe.token_noise)
         total = loss[0] + recipe.phoneme_weight * loss[1]
         norm = descend(total, part)
         if part == recipe.accumulate - 1:
             ema.update(model)
         found = {"loss": total.detach(), "norm": norm, "text_loss": loss[0].detach()}
-        found |= {"phoneme_loss": loss[1].detach(), **right}
+        return found | {"phoneme_loss": loss[1].detach(), **right}
+
+    graphed = run.graph(one_step)
+
+    def learn(part: int) -> dict[str, Tensor]:
+        if run.step % STEPS_A_LOOK == 0:
+            corpus.grow()
+        heard = hear(corpus.learned, next(drawn), recipe)
+        found = graphed(part, mel=heard.mel, phonemes=heard.phonemes, tokens=heard.tokens)
         return found | {"hours": torch.tensor(corpus.learned.hours)}
 
     def look() -> dict[str, float]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -19,7 +18,7 @@ from torch import Tensor
 from heartlib.audio.resampling import resample
 from heartlib.errors import HeartlibError
 from heartlib.training.alignment import read_truth
-from heartlib.training.corpus_audio import read_each, read_song
+from heartlib.training.corpus_audio import read_each, read_song, read_voices
 
 RATE, HOP, N_FFT, MELS = 16000, 160, 400, 80
 FRAME_RATE = 100  # mel frames a second; the encoder has half as many
@@ -125,32 +124,10 @@ class Recordings:
 
 def hearing(folder: Path, name: str) -> tuple[np.ndarray, dict[str, Any]]:
     """A song of a corpus at 16 kHz, mixed down: [1, n], or [2, n] its voices and its band; its truth."""
-    mono = read_song(folder, name, 48000).mean(0).numpy()[None]
-    truth = read_truth(folder, name)
-    if (folder / "stems" / name).is_dir():
-        check_stems(folder / "stems" / name, truth)
-        voices = sung_alone(folder / "stems" / name, mono.shape[1])
-        mono = np.stack([voices, mono[0] - voices])
-    return resample(mono, 48000, RATE), truth
-
-
-def check_stems(folder: Path, truth: dict[str, Any]) -> None:
-    """HeartlibError where the stems of a song lack a voice that it has."""
-    wanted = {"voice": truth["words"], "second": truth.get("doubled")}
-    for part, sung in wanted.items():
-        if sung and not (folder / f"{part}.flac").is_file():
-            raise HeartlibError(
-                f"{folder} has no {part}.flac: make the corpus with --stems voice second"
-            )
-
-
-def sung_alone(folder: Path, length: int) -> np.ndarray:
-    """The voices of a song's stems together, float32 [length]; silence where nobody sings."""
-    voices = np.zeros(length, np.float32)
-    for part in ("voice", "second"):
-        if (folder / f"{part}.flac").is_file():
-            voices += soundfile.read(folder / f"{part}.flac", dtype="float32")[0].mean(1)[:length]
-    return voices
+    song, truth = read_song(folder, name, 48000), read_truth(folder, name)
+    voices = read_voices(folder, name, song.shape[1], truth)
+    parts = [song] if voices is None else [voices, song - voices]
+    return resample(torch.stack(parts).mean(1).numpy(), 48000, RATE), truth
 
 
 def log_mel(wave: Tensor, filters: Tensor) -> Tensor:

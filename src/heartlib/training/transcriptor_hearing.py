@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from heartlib.training.transcriptor_data import FLOOR, MELS, WINDOW, Crops, Recordings, scaled
 from heartlib.training.transcriptor_recipe import TranscriptorRecipe
@@ -24,7 +25,7 @@ class Heard:
 
 
 def hear(songs: Recordings, crops: Crops, recipe: TranscriptorRecipe | None) -> Heard:
-    """Cuts the crops out of the songs; with a recipe, warped and masked at random."""
+    """Cuts the crops out of the songs; with a recipe, warped, worn and masked at random."""
     device, rows = songs.mel.device, len(crops.at)
     source = torch.from_numpy(crops.at).to(device)  # [B, W]
     frames = torch.from_numpy(crops.frames).to(device)
@@ -48,7 +49,7 @@ def hear(songs: Recordings, crops: Crops, recipe: TranscriptorRecipe | None) -> 
     phonemes = torch.where(inside, songs.phonemes[here].long(), -100)[:, ::2]
     mel = scaled(mel)
     if recipe:
-        mel = masked(mel, recipe)
+        mel = masked(worn(mel, recipe.wear), recipe)
     return Heard(mel, phonemes, torch.from_numpy(crops.tokens).to(device))
 
 
@@ -85,6 +86,15 @@ def disguise(mel: Tensor, recipe: TranscriptorRecipe) -> Tensor:
     mel = mel.gather(2, at) * (1 - part) + mel.gather(2, at + 1) * part
     tilt = recipe.tilt * (2 * torch.rand(rows, 1, 1, device=mel.device) - 1)
     return mel + tilt * (bands / MELS - 0.5)
+
+
+def worn(mel: Tensor, wear: float) -> Tensor:
+    """Scaled mel [B, 80, W] as codecs leave it: each row blurred and noisy by any amount up to `wear`."""
+    if not wear:
+        return mel
+    blurred = F.avg_pool2d(mel[:, None], 3, stride=1, padding=1, count_include_pad=False)[:, 0]
+    much = torch.rand(2, len(mel), 1, 1, device=mel.device)
+    return torch.lerp(mel, blurred, much[0]) + wear * much[1] * torch.randn_like(mel)
 
 
 def masked(mel: Tensor, recipe: TranscriptorRecipe) -> Tensor:

@@ -34,6 +34,7 @@ class TranscriptorRecipe(Recipe):
     alone: float = 0.2  # share of the crops without a band, where the corpus has stems
     other_band: float = 0.5  # share of the others with the band of another song
     loudest_band: float = 0.5  # log10 of power that raises it at most; twice as much lowers it
+    wear: float = 0.1  # deviation of the noise in the scaled log-mel at most; 0: no blur either
     token_noise: float = 0.25  # share of the written tokens that are replaced, so that it listens
     held_out: int = 16  # one song in so many
 
@@ -42,7 +43,7 @@ class TranscriptorRecipe(Recipe):
         self.at_least(1, "heads", "encoder_layers", "decoder_layers", "batch")
         self.at_least(8, "most_tokens")
         self.at_least(2, "held_out")
-        self.at_least(0, "masks", "phoneme_weight", "tilt", "loudest_band")
+        self.at_least(0, "masks", "phoneme_weight", "tilt", "loudest_band", "wear")
         self.shares("dropout", "stretch", "shift", "token_noise")
         for name in ("spliced", "alone", "other_band"):
             if not 0 <= getattr(self, name) <= 1:
