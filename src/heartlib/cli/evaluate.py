@@ -275,7 +275,9 @@ def _setup(
         device=args.device,
         dtype=args.dtype,
         songs=folder,
-        **parts,
+        transcriptor=parts["transcriptor"],
+        clap=parts["clap"],
+        encoder=parts["encoder"],
     )
     return setup, left_out
 

@@ -25,7 +25,8 @@ from heartlib.pipelines.placement import parse_device
 
 @dataclass(frozen=True)
 class Setup:
-    """What an examiner loads. songs: where the model's songs are kept; the other folders None: without."""
+    """What an examiner loads. songs: where the model's songs are kept, with their `codes` or not; the other
+    folders None: without."""
 
     model: str
     version: str | None
@@ -35,6 +36,7 @@ class Setup:
     transcriptor: Path | None = None
     clap: Path | None = None
     encoder: Path | None = None
+    codes: bool = False
 
 
 class Examiner:
@@ -78,7 +80,7 @@ class Examiner:
         return RoundTrip.from_pretrained(self.setup.encoder, codec)
 
     def _sung(self, piece: Piece) -> Heard:
-        path = sing(self.pipe, piece, self.setup.songs)
+        path = sing(self.pipe, piece, self.setup.songs, self.setup.codes)
         wave, rate = audio.read(path)
         measures = measure(wave, rate)
         language = piece.truth.language if piece.truth else ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from heartlib.corpus.compose import compose
+from heartlib.corpus.score import Score
 from heartlib.errors import UsageError
 from heartlib.evaluation.truth import Truth
 
@@ -74,7 +75,14 @@ def _compose(group: str) -> Iterator[Piece]:
     while True:
         score = compose(seed, language=kind.language, unseen=kind.unseen)
         if score.words:
-            truth = Truth.of_score(score)
-            length = round(ROOM * score.duration / 0.08) * 0.08
-            yield Piece(group, f"{group}-{seed}", truth.told, score.lyrics, seed, length, truth)
+            yield piece_of(score, group)
         seed += 1
+
+
+def piece_of(score: Score, group: str) -> Piece:
+    """What a model is given so that it sings a composed song."""
+    truth = Truth.of_score(score)
+    length = round(ROOM * score.duration / 0.08) * 0.08
+    return Piece(
+        group, f"{group}-{score.seed}", truth.told, score.lyrics, score.seed, length, truth
+    )

@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import save_file
+
 from heartlib import audio
 from heartlib.errors import HeartlibError, UsageError
 from heartlib.evaluation.pieces import Piece
@@ -12,8 +15,13 @@ from heartlib.pipelines import HeartMuLaGenPipeline
 FRAME_MS = 80
 
 
-def sing(pipe: HeartMuLaGenPipeline, piece: Piece, folder: Path) -> Path:
-    """The file of a piece in `folder`, sung where it is not there yet.
+def codes_file(folder: Path, name: str) -> Path:
+    """Where the codes of a song are kept, int16 [K, T] as "codes"."""
+    return folder / f"{name}.safetensors"
+
+
+def sing(pipe: HeartMuLaGenPipeline, piece: Piece, folder: Path, codes: bool = False) -> Path:
+    """The file of a piece in `folder`, sung where it is not there yet; on request its `codes` beside it.
 
     UsageError where the file is another model's or another piece's, HeartlibError where the model
     cannot sing.
@@ -33,6 +41,8 @@ def sing(pipe: HeartMuLaGenPipeline, piece: Piece, folder: Path) -> Path:
         raise UsageError(f"{piece.name}: {error}") from error
     except HeartlibError as error:
         raise HeartlibError(f"{piece.name}: {error}") from error
+    if codes:
+        save_file({"codes": song.codes.to(torch.int16)}, codes_file(folder, piece.name))
     return song.save(path)
 
 
