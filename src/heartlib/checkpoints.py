@@ -234,12 +234,14 @@ def load_weights(
 ) -> None:
     """Fill a module built on the meta device, strictly by name and shape, casting each tensor as it is read.
 
-    `rename` maps a stored name to the module's; names ending in one of `ignore` are skipped. One
+    `rename` maps a stored name to the module's; names that end in one of `ignore`, or begin with
+    one that ends in a dot, are skipped. One
     element may be stored as [] or [1]. `dtype` is one for all or a function of the name; integer and
     boolean tensors keep theirs.
     Raises CheckpointError naming file and tensor.
     """
     skipped = tuple(ignore)
+    parts = tuple(name for name in skipped if name.endswith("."))
     wanted = module.state_dict()
     places: dict[str, tuple[Path, str]] = {}
     for file in weight_files(folder, stem):
@@ -247,7 +249,7 @@ def load_weights(
             name = rename(stored) if rename else stored
             if name.endswith(INT8_SCALE):
                 continue
-            if skipped and name.endswith(skipped):
+            if name.endswith(skipped) or name.startswith(parts):
                 continue
             if name not in wanted:
                 raise CheckpointError(f"{file}: tensor {stored!r} does not belong to this model")

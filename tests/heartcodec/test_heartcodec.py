@@ -163,3 +163,9 @@ def test_wrong_config(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=r"config\.json.*in_channels 7"):
         HeartCodec.from_pretrained(tmp_path)
+
+
+def test_a_codec_that_decodes_has_no_scalar_encoder(tiny_checkpoint):
+    codec = HeartCodec.from_pretrained(tiny_checkpoint / "HeartCodec-oss")
+    with pytest.raises(ValueError, match="loaded without its encoder"):
+        codec.scalar_model.encode(torch.zeros(1, 1, 1920))

@@ -12,9 +12,9 @@ import torch
 
 from heartlib.errors import CheckpointError, UsageError
 from heartlib.heartclap import HeartCLAP, HeartCLAPConfig
+from heartlib.heartclap.descriptions import describe, facts
 from heartlib.training.clap import info_nce, train
 from heartlib.training.clap_recipe import CLAPOptions, CLAPRecipe
-from heartlib.training.clap_text import describe, facts
 from heartlib.training.tokenizer import train_tokenizer
 
 TONES = {"flute": 1800.0, "cello": 200.0, "bells": 5000.0}

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from heartlib import checkpoints
-from heartlib.errors import HeartlibError, UsageError
+from heartlib.errors import CheckpointError, HeartlibError, UsageError
 from heartlib.heartcodec import HeartCodec
 from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
 from heartlib.heartcodec.models.query_transformer import LogMel, MelEncoder
@@ -265,6 +265,9 @@ def test_flow_learns_and_the_parts_make_a_folder(trained, flowing, tmp_path, mon
     codec = HeartCodec.from_pretrained(nano / "HeartCodec-oss")
     wave = codec.detokenize(torch.zeros(8, 3, dtype=torch.long), num_steps=1)
     assert wave.shape == (2, 3 * 3840) and wave.isfinite().all()
+    assert (nano / "tokenizer.json").read_text() == "{}\n"
+    with pytest.raises(CheckpointError, match="has no scalar encoder, which an assembled family"):
+        assemble.load_for_saving(nano / "HeartCodec-oss")
 
 
 def test_too_little_music_is_said(corpus, trained, tmp_path):

@@ -14,7 +14,7 @@ import torch
 
 from heartlib.corpus.styles import tags_by_category
 from heartlib.heartclap import HeartCLAP
-from heartlib.training.clap_text import NAMES, describe
+from heartlib.heartclap.descriptions import NAMES, describe
 
 
 class Likeness:

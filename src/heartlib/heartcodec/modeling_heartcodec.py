@@ -77,7 +77,7 @@ class HeartCodec(nn.Module):
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> "HeartCodec":
-        """Load a `HeartCodec-oss` folder for decoding, its weight norm folded.
+        """Load a `HeartCodec-oss` folder for decoding: without the scalar encoder, its weight norm folded.
 
         `dtype` is the flow matching's; the scalar codec stays float32, since its rounding turns small
         errors into audible ones. Raises CheckpointError naming file and tensor.
@@ -85,13 +85,14 @@ class HeartCodec(nn.Module):
         config = checkpoints.read_config(folder, HeartCodecConfig)
         with torch.device("meta"):
             codec = cls(config)
+        codec.scalar_model.encoder = None
         checkpoints.load_weights(
             codec,
             folder,
             device=device,
             dtype=lambda name: torch.float32 if name.startswith("scalar_model.") else dtype,
             rename=_strip_prefix,
-            ignore=(".pos_embeddings.theta", ".pos_embeddings.cache"),
+            ignore=(".pos_embeddings.theta", ".pos_embeddings.cache", "scalar_model.encoder."),
         )
         fold_weight_norm(codec.scalar_model)
         return codec.eval().requires_grad_(False)

@@ -25,9 +25,9 @@ from torch import Tensor
 from heartlib.audio.resampling import resample
 from heartlib.errors import HeartlibError, UsageError
 from heartlib.heartclap import HeartCLAP
+from heartlib.heartclap.descriptions import describe, facts
 from heartlib.training.alignment import read_truth
 from heartlib.training.clap_recipe import CLAPOptions, CLAPRecipe
-from heartlib.training.clap_text import describe, facts
 from heartlib.training.corpus_audio import read_each, read_song, song_ids, split
 from heartlib.training.loop import EMA, adamw, autocast
 from heartlib.training.run import Run

@@ -279,6 +279,7 @@ def write(model: Listener, tokenizer: Tokenizer, folder: Path) -> None:
         max_length=config.max_target_positions,
     )
     half = {name: x.to(torch.bfloat16) for name, x in whisper.state_dict().items()}
+    del half["proj_out.weight"]  # is the embedding, which transformers knows
     whisper.save_pretrained(folder, state_dict=half)
     tokenizer.save(str(folder / "tokenizer.json"))
     WhisperTokenizer(

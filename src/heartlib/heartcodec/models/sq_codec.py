@@ -5,7 +5,7 @@ Everything is causal but the decoder's first convolution, which looks `delay_ker
 """
 
 import math
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -212,7 +212,10 @@ class SQCodec(nn.Module):
     """The scalar codec of HeartCodec (arXiv 2601.10547): encoder, rounding, decoder.
 
     Rows are independent mono signals; n must be a multiple of `config.samples_per_latent` for encode.
+    A codec that was loaded to decode has no encoder.
     """
+
+    encoder: Any  # nn.Sequential, or None
 
     def __init__(self, config: HeartCodecConfig) -> None:
         super().__init__()
@@ -232,6 +235,8 @@ class SQCodec(nn.Module):
 
     def encode(self, wave: Tensor) -> Tensor:
         """48 kHz audio [B, 1, n] -> latents in (-1, 1), not yet rounded [B, 128, n / hop]."""
+        if self.encoder is None:
+            raise ValueError("this scalar codec was loaded without its encoder")
         if wave.shape[-1] % self.config.samples_per_latent:
             raise ValueError(
                 f"{wave.shape[-1]} samples are not a multiple of {self.config.samples_per_latent}: pad the audio"
