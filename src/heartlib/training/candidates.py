@@ -146,13 +146,13 @@ def run(args: argparse.Namespace) -> int:
     clap = HeartCLAP.from_pretrained(present["clap"]) if "clap" in present else None
     known = {tag for tags in known_tags(paths.root).values() for tag in tags}
     asked = list(prompts(args.prompts, args.seed, known, args.length))
-    pieces = [take for prompt in asked for take in takes(prompt, args.each)]
-    prompt_of = {take.name: prompt.name for prompt in asked for take in takes(prompt, args.each)}
+    songs_of = [(prompt.name, take) for prompt in asked for take in takes(prompt, args.each)]
+    pieces = [take for _, take in songs_of]
     found, stopped = dict[int, Candidate](), False
     with tqdm(total=len(pieces), unit="song") as bar:
         try:
             for number, (heard, *_) in examine(pieces, setup, args.jobs):
-                found[number] = judged(heard, prompt_of[heard.name], clap)
+                found[number] = judged(heard, songs_of[number][0], clap)
                 bar.update()
         except KeyboardInterrupt:
             stopped = True
