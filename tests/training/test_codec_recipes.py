@@ -19,7 +19,7 @@ from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
 from heartlib.heartcodec.models.query_transformer import LogMel, MelEncoder
 from heartlib.heartcodec.models.residual_vq import ResidualVQ
 from heartlib.heartcodec.models.sq_codec import SQCodec
-from heartlib.training import assemble, encode, flow, refine, rvq
+from heartlib.training import assemble, corpus_audio, encode, flow, flow_data, refine, rvq
 from heartlib.training import run as running
 from heartlib.training.alignment import inventory, phoneme_frames, pitch_frames
 from heartlib.training.loop import Clock, GraphedStep, learning_rate
@@ -243,6 +243,55 @@ def test_the_decoder_learns_from_sampled_latents(corpus, trained, flowing, tmp_p
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed and all(name.startswith("scalar_model.decoder.") for name in changed)
     assert (tmp_path / "samples" / "0.ogg").is_file()
+
+
+def test_a_decoder_hears_phonemes_in_what_it_makes(corpus, trained, flowing, tmp_path):
+    """The listener's loss is of the two sounds, reaches the decoder and leaves the listener as it is."""
+    recipe = refine.DecoderRecipe(batch=2, crop_latents=10, discriminator_channels=2)
+    listener = encode.load_encoder(trained / "HeartCodec-oss-encoder", torch.device("cpu"))
+    scalar = assemble.load_for_saving(flowing / "HeartCodec-oss").scalar_model
+    options = refine.DecoderOptions(data=corpus, rvq=trained, codec=flowing, out=tmp_path)
+    training = refine.Refining(running.Run("decoder", recipe, options), recipe, scalar, listener)
+    real = 0.2 * torch.sin(torch.arange(2 * 7680) / 20).view(2, -1)
+    made = (0.001 * torch.randn(2, 7680)).requires_grad_()
+    (weight, apart), (_, same) = (
+        training.listened(*sounds)["hearing"] for sounds in ((made, real), (real, real))
+    )
+    apart.backward()
+    assert weight == recipe.hearing_weight and apart > 0.01 and same == 0
+    assert made.grad.abs().sum() > 0
+    assert all(p.grad is None for p in listener.parameters())
+
+
+def test_flow_follows_a_corpus_in_the_making(corpus, trained, flowing, tmp_path, monkeypatch):
+    monkeypatch.setattr(flow_data, "FIRST_SONGS", 4)
+    monkeypatch.setattr(corpus_audio, "LOOK_SECONDS", 0.0)
+    data = tmp_path / "data"
+    for part in ("audio", "truth"):
+        (data / part).mkdir(parents=True)
+
+    def make(numbers):
+        for number in numbers:
+            for name in (f"audio/s{number}.flac", f"truth/s{number}.json"):
+                shutil.copy(corpus / name, data / name)
+
+    make(range(4))
+    encoder = encode.load_encoder(trained / "HeartCodec-oss-encoder", torch.device("cpu"))
+    codec = assemble.load_for_saving(flowing / "HeartCodec-oss")
+    follow = flow_data.Corpus(data, 5 * 30.5 / 3600, 3, encoder, codec)
+    first = follow.songs.count + follow.held.count
+    before = follow.songs.latents[: 2 * follow.songs.frames].clone()
+    make((4, 5))
+    follow.grow()
+    while follow.arriving.reading:
+        follow.grow()
+    follow.close()
+    assert first == 4 and follow.songs.count + follow.held.count == 6
+    assert torch.equal(follow.songs.latents[: len(before)], before)
+    assert follow.songs.frames == follow.songs.end and follow.songs.frames % follow.songs.count == 0
+    assert follow.songs.starts(200).max() <= follow.songs.frames - flow.WINDOW_FRAMES
+    follow.songs.add(torch.zeros(2, 48000 * 200))
+    assert follow.songs.count + follow.held.count == 6  # no room for so long a song
 
 
 def test_flow_learns_and_the_parts_make_a_folder(trained, flowing, tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ from heartlib.errors import HeartlibError
 
 Item = TypeVar("Item")
 LOOK_SECONDS = 3.0  # between two looks for new songs
+FIRST_SONGS = 64  # that must be there before a run begins that follows a corpus in the making
 PATIENCE_SECONDS = 300.0  # without a new song, after which nobody seems to be making any
 
 

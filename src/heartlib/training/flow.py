@@ -6,13 +6,13 @@ trained before and frozen here; what comes out is a whole `HeartCodec-oss` folde
     heartlib train flow --data songs --rvq runs/rvq --sq runs/sq/sq_codec --out runs/flow --minutes 9
 
 With `--init FOLDER` instead of `--sq` it begins with a whole codec trained before, and takes other
-codebooks of the same shape in their place.
+codebooks of the same shape in their place; with `--follow HOURS` while the corpus is being made.
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,9 +20,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from heartlib import checkpoints
-from heartlib.errors import HeartlibError, UsageError
+from heartlib.errors import UsageError
 from heartlib.heartcodec import HeartCodec, HeartCodecConfig
-from heartlib.heartcodec.configuration_heartcodec import LATENTS_PER_FRAME
 from heartlib.heartcodec.encoding import load_encoder
 from heartlib.heartcodec.modeling_heartcodec import (
     OVERLAP_LATENTS,
@@ -30,49 +29,15 @@ from heartlib.heartcodec.modeling_heartcodec import (
     split_channels,
 )
 from heartlib.heartcodec.models.flow_matching import SIGMA_MIN, FlowMatching
-from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderConfig
-from heartlib.heartcodec.models.sq_codec import SQCodec
+from heartlib.heartcodec.models.query_transformer import MelEncoderConfig
 from heartlib.training.assemble import load_for_saving
-from heartlib.training.corpus_audio import read_songs, song_ids, split
-from heartlib.training.encode import encode_song
+from heartlib.training.flow_data import Corpus, Pairs
 from heartlib.training.flow_recipe import FlowOptions, FlowRecipe
 from heartlib.training.log import Log
 from heartlib.training.loop import EMA, adamw, autocast
 from heartlib.training.run import Run
 
-
-@torch.inference_mode()
-def encode_latents(scalar: SQCodec, wave: Tensor, frames: int) -> Tensor:
-    """Stereo audio [2, n] → unrounded latents float16 [2T, 256], the audio padded to T frames."""
-    length = frames * LATENTS_PER_FRAME * scalar.config.samples_per_latent
-    wave = nn.functional.pad(wave, (0, length - wave.shape[-1]))
-    rows = scalar.encode(wave[:, None])  # [2, 128, 2T]
-    return rows.permute(2, 0, 1).flatten(1).to(torch.float16)
-
-
-@dataclass
-class Pairs:
-    """Codes [K, T] and latents [2T, 256] of songs end to end, on the device."""
-
-    codes: Tensor
-    latents: Tensor
-
-    @classmethod
-    def load(cls, folder: Path, ids: list[str], encoder: MelEncoder, codec: HeartCodec) -> Pairs:
-        codes, latents, device = [], [], codec.device
-        rate = codec.config.sample_rate
-        for _, wave in read_songs(folder, ids, rate, "codes and latents"):
-            wave = wave.to(device)
-            codes.append(encode_song(encoder, codec.flow_matching.vq_embed, wave))
-            latents.append(encode_latents(codec.scalar_model, wave, codes[-1].shape[1]))
-        return cls(torch.cat(codes, 1), torch.cat(latents))
-
-    def crops(self, starts: Tensor, frames: int) -> tuple[Tensor, Tensor]:
-        """Starts [B] in frames → codes [B, K, T], latents [B, 2T, 256]."""
-        at = starts[:, None] + torch.arange(frames, device=starts.device)
-        fine = starts[:, None] * LATENTS_PER_FRAME
-        fine = fine + torch.arange(frames * LATENTS_PER_FRAME, device=starts.device)
-        return self.codes[:, at].transpose(0, 1).long(), self.latents[fine].float()
+STEPS_A_LOOK = 100  # for new songs
 
 
 def build_codec(rvq: Path, sq: Path, recipe: FlowRecipe, device: torch.device) -> HeartCodec:
@@ -152,7 +117,7 @@ def flow_loss(flow: FlowMatching, codes: Tensor, latents: Tensor, recipe: FlowRe
 def samples(codec: HeartCodec, held: Pairs, log: Log, step: int, count: int) -> dict[str, float]:
     """Decode held-out windows from their codes, hear them beside the scalar codec's own, measure both."""
     starts = torch.arange(count, device=codec.device) * WINDOW_FRAMES
-    starts = starts[starts + WINDOW_FRAMES <= held.codes.shape[1]]
+    starts = starts[starts + WINDOW_FRAMES <= held.frames]
     codes, latents = held.crops(starts, WINDOW_FRAMES)
     made = codec.flow_matching.sample(codes, torch.randn_like(latents))
     for i in range(len(starts)):
@@ -182,21 +147,14 @@ def begin(recipe: FlowRecipe, options: FlowOptions, device: torch.device) -> Hea
 def train(recipe: FlowRecipe, options: FlowOptions) -> None:
     """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state where there is one."""
     run = Run("flow", recipe, options)
-    data, device = options.data, run.device
+    device = run.device
     torch.backends.cuda.matmul.allow_tf32 = True
     codec = begin(recipe, options, device)
     flow = codec.flow_matching
     encoder = load_encoder(options.rvq / "HeartCodec-oss-encoder", device)
-    train_ids, held_ids = split(song_ids(data), recipe.held_out)
-    songs = Pairs.load(data, train_ids, encoder, codec)
-    held = Pairs.load(data, held_ids, encoder, codec)
-    for name, part in (("training", songs), ("held-out", held)):
-        if part.codes.shape[1] <= WINDOW_FRAMES:
-            raise HeartlibError(
-                f"the {name} songs of {data} last {part.codes.shape[1]} frames together; "
-                f"give more than {WINDOW_FRAMES}"
-            )
-    last = songs.codes.shape[1] - WINDOW_FRAMES
+    run.workers.alone(options.follow, "--follow")
+    corpus = Corpus(options.data, options.follow, recipe.held_out, encoder, codec)
+    songs, held = corpus.songs, corpus.held
     learned = nn.ModuleDict(
         {"estimator": flow.estimator, "cond_feature_emb": flow.cond_feature_emb}
     )
@@ -208,15 +166,14 @@ def train(recipe: FlowRecipe, options: FlowOptions) -> None:
     run.modules |= {"learned": learned, "ema": ema}
     run.resume()
     log = run.start_log(
-        songs=len(train_ids),
-        frames=songs.codes.shape[1],
+        songs=songs.count,
+        frames=songs.frames,
         parameters=sum(p.numel() for p in learned.parameters()),
         begins_at=run.step,
     )
 
     def one_step(part: int) -> dict[str, Tensor]:
-        starts = torch.randint(last, (recipe.batch,), device=device)
-        codes, latents = songs.crops(starts, WINDOW_FRAMES)
+        codes, latents = songs.crops(songs.starts(recipe.batch), WINDOW_FRAMES)
         with autocast(device):
             loss = flow_loss(flow, codes, latents, recipe)
         norm = descend(loss, part)
@@ -232,14 +189,22 @@ def train(recipe: FlowRecipe, options: FlowOptions) -> None:
             codec.save_pretrained(options.out / "HeartCodec-oss", dtype=torch.bfloat16)
         return found
 
-    run.train(run.graph(one_step, 0), look)
+    graphed = run.graph(one_step, 0)
+
+    def learn(part: int) -> dict[str, Tensor]:
+        if run.step and run.step % STEPS_A_LOOK == 0:
+            corpus.grow()
+        return graphed(part) | {"songs": torch.tensor(float(songs.count))}
+
+    run.train(learn, look)
+    corpus.close()
     ema.copy_to(learned)
 
 
 @torch.inference_mode()
 def held_loss(flow: FlowMatching, held: Pairs, recipe: FlowRecipe) -> float:
     """The mean loss over the held-out songs' windows."""
-    last = held.codes.shape[1] - WINDOW_FRAMES
+    last = held.frames - WINDOW_FRAMES
     starts = torch.arange(0, last, WINDOW_FRAMES, device=held.codes.device)
     losses = [flow_loss(flow, *held.crops(s, WINDOW_FRAMES), recipe) for s in starts.split(8)]
     return torch.stack(losses).mean().item()

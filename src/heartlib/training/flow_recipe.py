@@ -43,9 +43,14 @@ class FlowOptions(Options):
     rvq: Path  # output of `heartlib train codebooks`
     sq: Path | None = None  # scalar codec folder
     init: Path | None = None  # HeartCodec-oss folder to begin with, not --sq
+    follow: float = (
+        0.0  # begin while the corpus is being made; take so many hours of it as they come
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.follow < 0:
+            raise UsageError(f"follow is {self.follow}; it must be at least 0")
         if bool(self.init) == bool(self.sq):
             raise UsageError(
                 "give --sq, a scalar codec, or --init, a whole codec to begin with; one of both"

@@ -2,8 +2,8 @@
 
 The scalar codec is trained on the latents of its own encoder; the flow's are smoother in places and
 wrong in others. Here its decoder goes on learning, on latents sampled from the codes of real songs,
-to make what those songs sound like: by spectra without phase (a sampled latent's phase is its own) and
-by a discriminator. Everything else stays as it is.
+to make what those songs sound like: by spectra without phase (a sampled latent's phase is its own), by a
+discriminator and by what the codebooks' encoder, which knows phonemes, hears in them. Everything else stays as it is.
 
     heartlib train decoder --data songs --rvq runs/rvq --codec runs/flow/HeartCodec-oss --out runs/refined
 
@@ -31,7 +31,7 @@ from heartlib.training.assemble import load_for_saving
 from heartlib.training.audio_data import to_float
 from heartlib.training.corpus_audio import read_songs, song_ids, split
 from heartlib.training.encode import encode_song
-from heartlib.training.losses import mel_distance
+from heartlib.training.losses import halves_l1, mel_distance
 from heartlib.training.run import Run
 from heartlib.training.sq_recipe import DecoderOptions, DecoderRecipe
 from heartlib.training.sq_trainer import Training, with_weight_norm
@@ -95,11 +95,24 @@ def sample(codec: HeartCodec, windows: Tensor) -> Tensor:
 class Refining(Training):
     """Training of the decoder alone, from latents."""
 
-    def load(self, scalar: SQCodec) -> None:
-        """Start from a trained codec; its encoder stays as it is."""
+    def __init__(
+        self, run: Run, recipe: DecoderRecipe, scalar: SQCodec, listener: MelEncoder
+    ) -> None:
+        """Start from a trained codec, whose encoder stays as it is; `listener` hears what is made."""
+        super().__init__(run, recipe, config=scalar.config)
+        self.listener, self.hearing_weight = listener.requires_grad_(False), recipe.hearing_weight
         self.codec.load_state_dict(fold_weight_norm(copy.deepcopy(scalar)).state_dict())
         self.codec.encoder.requires_grad_(False)
         self.ema.take(self.codec)
+
+    def listened(self, made: Tensor, real: Tensor) -> dict[str, tuple[float, Tensor]]:
+        """How far what the listener hears in rows `made` [B, n] is from what it hears in `real`, of its size."""
+        if not self.hearing_weight:
+            return {}
+        both = torch.cat((made, real))[:, None].expand(-1, 2, -1)  # the same on both sides
+        heard = self.listener.transformer.tokens(self.listener.log_mel(both))
+        size = heard[len(made) :].abs().mean()
+        return {"hearing": (self.hearing_weight, halves_l1(heard) / size)}
 
     def learn_rows(
         self, latents: Tensor, sound: Tensor, adversarial: bool, part: int
@@ -136,8 +149,7 @@ def train(recipe: DecoderRecipe, options: DecoderOptions) -> dict[str, float]:
     encoder = load_encoder(options.rvq / "HeartCodec-oss-encoder", device)
     train_ids, held_ids = split(song_ids(data), recipe.held_out)
     songs, held = (Windows.load(data, ids, encoder, codec) for ids in (train_ids, held_ids))
-    training = Refining(run, recipe, config=codec.config)
-    training.load(codec.scalar_model)
+    training = Refining(run, recipe, codec.scalar_model, encoder)
     run.resume()
     last, hop = WINDOW_LATENTS - recipe.crop_latents, codec.config.samples_per_latent
 

@@ -18,6 +18,7 @@ from heartlib.heartcodec.configuration_heartcodec import LATENTS_PER_FRAME
 from heartlib.heartcodec.models.query_transformer import LOG_FLOOR, MEL_PER_FRAME, LogMel
 from heartlib.training.alignment import inventory, phoneme_frames, pitch_frames, read_truth
 from heartlib.training.corpus_audio import (
+    FIRST_SONGS,
     Arriving,
     hash_of,
     read_each,
@@ -29,7 +30,6 @@ from heartlib.training.corpus_audio import (
 )
 from heartlib.training.rvq_recipe import RVQRecipe
 
-FIRST_SONGS = 64  # that must be there before a run begins that follows a corpus in the making
 COLOURS = 5  # points across the spectrum
 
 Heard = tuple[Tensor, Tensor | None, dict[str, Any]]  # song and voices [2, n], truth

@@ -92,6 +92,10 @@ class Training:
         output = reconstruct(self.codec, wave, noise, self.recipe.half and wave.is_cuda)
         return self.update(output[:, 0], wave[:, 0], adversarial, part)
 
+    def listened(self, made: Tensor, real: Tensor) -> dict[str, tuple[float, Tensor]]:
+        """Losses that a kind of training adds, with their weights."""
+        return {}
+
     def update(self, made: Tensor, real: Tensor, adversarial: bool, part: int) -> dict[str, Tensor]:
         """Move the codec so that rows `made` [B, n] come closer to `real`; the losses.
 
@@ -106,6 +110,8 @@ class Training:
             + recipe.spectrum_weight * losses["spectrum"]
             + recipe.wave_weight * losses["wave"]
         )
+        for name, (weight, loss) in self.listened(made, real).items():
+            losses[name], total = loss, total + weight * loss
         if adversarial:
             made, real = made[: recipe.adversarial_rows], real[: recipe.adversarial_rows]
             losses["critic"] = discriminator_loss(self.judge(real), self.judge(made.detach()))

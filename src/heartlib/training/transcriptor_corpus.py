@@ -12,10 +12,8 @@ from torch import Tensor
 
 from heartlib.errors import UsageError
 from heartlib.training.alignment import inventory, read_truth
-from heartlib.training.corpus_audio import Arriving, hash_of, song_ids, split
+from heartlib.training.corpus_audio import FIRST_SONGS, Arriving, hash_of, song_ids, split
 from heartlib.training.transcriptor_data import Recordings, hearing
-
-FIRST_SONGS = 64  # that must be there before a run begins that follows a corpus in the making
 
 
 @dataclass

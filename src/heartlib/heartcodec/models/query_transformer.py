@@ -129,6 +129,10 @@ class QueryTransformer(nn.Module):
         self.project = nn.Linear(width, config.dim)
 
     def forward(self, mel: Tensor) -> Tensor:
+        return self.project(self.tokens(mel)[:, LATENTS_PER_FRAME::TOKENS_PER_FRAME])
+
+    def tokens(self, mel: Tensor) -> Tensor:
+        """Log-mel [B, 2·n_mels, 8·T] → what the last block says of audio and queries [B, 3·T, W]."""
         tokens = self.down_2(F.gelu(self.down_1(F.gelu(self.conv_in(mel))))).transpose(1, 2)
         pairs = tokens.unflatten(1, (-1, LATENTS_PER_FRAME))  # [B, T, 2, W]
         rows, frames = pairs.shape[:2]
@@ -139,7 +143,7 @@ class QueryTransformer(nn.Module):
         table = rope_table(x.shape[1], self.config.width // self.config.num_heads, x.device)
         for block in self.blocks:
             x = block(x, table, mask)
-        return self.project(self.norm(x[:, LATENTS_PER_FRAME::TOKENS_PER_FRAME]))
+        return self.norm(x)
 
 
 class MelEncoder(nn.Module):
