@@ -319,6 +319,31 @@ def test_flow_learns_and_the_parts_make_a_folder(trained, flowing, tmp_path, mon
         assemble.load_for_saving(nano / "HeartCodec-oss")
 
 
+def test_flow_and_decoder_of_analysed_latents_are_trained_apart(corpus, trained, flowing, tmp_path):
+    kinds = {
+        name: SQCodec(HeartCodecConfig(init_channel=2, scalar_encoder="analysis"))
+        for name in ("sq", "other")
+    }
+    for name, scalar in kinds.items():
+        checkpoints.save_pretrained(scalar, tmp_path / name)
+    recipe = replace(FLOW, minutes=0, steps=2)
+    flow.train(recipe, flow_options(corpus, trained, tmp_path))
+    codec, out = tmp_path / "flow" / "HeartCodec-oss", tmp_path / "refined"
+    options = refine.DecoderOptions(
+        data=corpus, rvq=trained, codec=codec, sq=tmp_path / "other", out=out
+    )
+    recipe = refine.DecoderRecipe(minutes=0, steps=1, batch=2, crop_latents=10, peak_lr=1e-9)
+    recipe = replace(recipe, discriminator_channels=2, adversarial_rows=1)
+    refine.train(recipe, options)
+    learned = assemble.load_for_saving(out / "HeartCodec-oss")
+    assert learned.scalar_model.encoder is None
+    held = learned.scalar_model.decoder[-1].weight
+    torch.testing.assert_close(held, kinds["other"].decoder[-1].weight, atol=5e-3, rtol=0)
+    other = replace(options, codec=flowing / "HeartCodec-oss", out=tmp_path / "no")
+    with pytest.raises(UsageError, match="scalar_encoder analysis, the codec learned"):
+        refine.train(recipe, other)
+
+
 def test_too_little_music_is_said(corpus, trained, tmp_path):
     short = tmp_path / "short"
     shutil.copytree(corpus, short)

@@ -1,6 +1,7 @@
 """The scalar codec's recipe: its data, its losses, and a short run that learns, stops and goes on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from heartlib.errors import HeartlibError
 from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
 from heartlib.heartcodec.models.sq_codec import SQCodec, fold_weight_norm
 from heartlib.training import run as running
+from heartlib.training.analysis import Analysis, latents_of
 from heartlib.training.audio_data import Crops, load_audio, song_files, split_songs
 from heartlib.training.lapped import start_lapped
 from heartlib.training.loop import set_learning_rate
@@ -176,20 +178,43 @@ def test_the_discriminator_learns_to_tell_noise_from_tones() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_a_new_codec_carries_low_sounds_with_their_phase(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["analysis", "learned"])
+def test_a_new_codec_carries_low_sounds_with_their_phase(kind: str, tmp_path: Path) -> None:
+    recipe = replace(TINY, scalar_encoder=kind)
     torch.manual_seed(0)
     time = torch.arange(16 * 1920) / 48000
-    tones = torch.rand(8, 3, 1) * 600 + 60
+    tones = torch.rand(8, 3, 1) * 480 + 60
     wave = 0.1 * torch.sin(2 * torch.pi * (tones * time + torch.rand(8, 3, 1))).sum(1)[:, None]
-    training = Training(Run("codec", TINY, options(tmp_path, tmp_path)), TINY)
+    training = Training(Run("codec", recipe, options(tmp_path, tmp_path)), recipe)
     inside = slice(4 * 1920, -4 * 1920)
     with torch.no_grad():
-        before = training.codec(wave)
+        before = training.codec.decode(latents_of(training.codec, wave))
         training.start(wave)
-        after = training.codec(wave)
+        after = training.codec.decode(latents_of(training.codec, wave))
     assert si_sdr(before[:, 0, inside], wave[:, 0, inside]).mean() < -10
-    assert si_sdr(after[:, 0, inside], wave[:, 0, inside]).mean() > 12
-    assert torch.equal(training.mean_codec().encoder[-1].bias, training.codec.encoder[-1].bias)
+    assert si_sdr(after[:, 0, inside], wave[:, 0, inside]).mean() > 11
+    mean = training.mean_codec()
+    assert torch.equal(mean.decoder[-1].weight, training.codec.decoder[-1].weight)
+    assert (mean.encoder is None) == (kind == "analysis")
+
+
+def test_levels_tell_band_and_time() -> None:
+    """Noise of one octave for 20 ms in the third latent is heard in its parts and bands, and nowhere else."""
+    torch.manual_seed(0)
+    wave = torch.zeros(1, 1, 6 * 1920)
+    spectrum = torch.fft.rfft(torch.randn(960))
+    hertz = torch.fft.rfftfreq(960, 1 / 48000)
+    octave = torch.fft.irfft(spectrum * ((hertz > 2000) & (hertz < 4000)), 960)
+    wave[0, 0, 2 * 1920 + 480 : 2 * 1920 + 1440] = 0.01 * octave
+    latents = Analysis()(wave)
+    levels = latents[0, 48:].unflatten(0, (20, 4))  # [band, part, latent]
+    means = Analysis().means / 6.4
+    heard = levels - (torch.tensor(1e-3).log() / 6.4 - means).clamp(-1, 1)[..., None]
+    assert latents.shape == (1, 128, 6) and latents.abs().max() <= 1
+    assert heard.sum((0, 1)).argmax() == 2 and heard[..., [0, 4, 5]].abs().max() < 1e-4
+    loud = heard[..., 2].mean(1).topk(4).indices
+    assert loud.min() >= 8 and loud.max() <= 14
+    assert heard[loud, 1:3, 2].mean() > heard[loud][:, [0, 3], 2].mean() + 0.2
 
 
 def test_a_codec_too_narrow_for_the_transform_is_refused() -> None:

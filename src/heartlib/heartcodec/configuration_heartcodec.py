@@ -46,6 +46,7 @@ class HeartCodecConfig:
     delay_kernel_size: int = 5
     init_channel: int = 64
     res_kernel_size: int = 7
+    scalar_encoder: str = "learned"  # or "analysis": fixed, and known to training alone
 
     def __post_init__(self) -> None:
         if self.in_channels != 2 * self.out_channels + self.dim:
@@ -77,6 +78,10 @@ class HeartCodecConfig:
             )
         if self.delay_kernel_size % 2 == 0:
             raise ValueError(f"delay_kernel_size must be odd, not {self.delay_kernel_size}")
+        if self.scalar_encoder not in ("learned", "analysis"):
+            raise ValueError(
+                f"scalar_encoder {self.scalar_encoder!r} is neither learned nor analysis"
+            )
         if self.init_channel < 1:
             raise ValueError(f"init_channel must be at least 1, not {self.init_channel}")
 

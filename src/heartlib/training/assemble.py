@@ -24,19 +24,25 @@ TOKENIZER = "tokenizer.json"
 
 
 def load_for_saving(folder: Path) -> HeartCodec:
-    """A codec as trained: its weight norm not folded, with the scalar encoder. CheckpointError without one."""
+    """A codec as trained: its weight norm not folded, with the scalar encoder, if it has a learned one.
+
+    CheckpointError where that was left behind.
+    """
+    config = checkpoints.read_config(folder, HeartCodecConfig)
     names = {
         name
         for file in checkpoints.weight_files(folder, "model")
         for name in checkpoints.read_header(file)
     }
-    if not any("scalar_model.encoder." in name for name in names):
+    if config.scalar_encoder == "learned" and not any(
+        "scalar_model.encoder." in name for name in names
+    ):
         raise CheckpointError(
             f"{folder} has no scalar encoder, which an assembled family leaves behind: give the folder that "
             "`heartlib train flow` or `decoder` wrote"
         )
     with torch.device("meta"):
-        codec = HeartCodec(checkpoints.read_config(folder, HeartCodecConfig))
+        codec = HeartCodec(config)
     checkpoints.load_weights(codec, folder, device="cpu", dtype=torch.float32)
     return codec
 

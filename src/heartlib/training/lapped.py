@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from heartlib.heartcodec.models.sq_codec import SQCodec
+from heartlib.training.analysis import COEFFICIENTS, SCALE, mdct
 
 SPARE = 0.02  # weights from random channels into the transform's
 RESIDUAL = 0.02  # output of the residual units, relative to their input
@@ -42,18 +43,12 @@ def noise(conv: nn.Module, gain: float = 1.0) -> Tensor:
     return torch.randn_like(conv.weight) * gain * taps**-0.5  # type: ignore[arg-type]
 
 
-def mdct(hop: int, count: int) -> Tensor:
-    """The lowest `count` basis functions of the orthonormal MDCT with a sine window: [count, 2·hop]."""
-    p, k = torch.arange(2 * hop) + 0.5, torch.arange(count) + 0.5
-    window = torch.sin(math.pi / (2 * hop) * p)
-    return window * math.sqrt(2 / hop) * torch.cos(math.pi / hop * torch.outer(k, p + hop / 2))
-
-
 @torch.no_grad()
 def start_lapped(codec: SQCodec, wave: Tensor, coefficients: int = 64) -> None:
     """Set every weight; rows [B, 1, n] tell how strong each coefficient is in music.
 
-    64 coefficients carry what lies below 800 Hz and leave half of the latents for the rest.
+    64 coefficients carry what lies below 800 Hz and leave half of the latents for the rest. A codec of
+    `heartlib.training.analysis` has that one's coefficients, and only its decoder is set.
 
     ValueError where the codec is too narrow to hold a sample a channel (init_channel below 12 at
     the published strides).
@@ -61,6 +56,8 @@ def start_lapped(codec: SQCodec, wave: Tensor, coefficients: int = 64) -> None:
     factors = codec.config.downsample_factors
     frame = math.prod(factors[:-1])  # R
     hop = frame * factors[-1]  # H
+    analysed = codec.config.scalar_encoder == "analysis"
+    coefficients = COEFFICIENTS if analysed else coefficients
     width = codec.config.init_channel
     if width * 2 ** (len(factors) - 1) < frame or coefficients > codec.config.latent_hidden_dim:
         raise ValueError(
@@ -71,12 +68,18 @@ def start_lapped(codec: SQCodec, wave: Tensor, coefficients: int = 64) -> None:
             set_weight(module, noise(module, 1.4 if name.endswith("conv1") else RESIDUAL))
         elif ".convs." not in name and isinstance(module, nn.PReLU):
             module.weight.fill_(1.0)
-    _encoder(codec, frame, hop, min(2 * coefficients, width * 2 ** len(factors)))
     _decoder(codec, frame, hop, coefficients)
+    first = cast(Any, codec.decoder[0])
+    if analysed:
+        weight = first.weight.clone()
+        weight[:coefficients, :coefficients] /= SCALE
+        set_weight(first, weight)
+        return
+    _encoder(codec, frame, hop, min(2 * coefficients, width * 2 ** len(factors)))
     strength = codec.encoder(wave).std((0, 2)).clamp_min(1e-5)  # [128]
     strength[coefficients:] /= strength[coefficients:].mean() / strength[coefficients:]
     scale = DEVIATION / strength
-    last, first = cast(list[Any], [codec.encoder[-1], codec.decoder[0]])
+    last = cast(Any, codec.encoder[-1])
     set_weight(last, last.weight * scale[:, None, None])
     weight = first.weight.clone()
     weight[:coefficients, :coefficients] /= scale[:coefficients, None]

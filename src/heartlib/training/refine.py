@@ -7,6 +7,8 @@ discriminator and by what the codebooks' encoder, which knows phonemes, hears in
 
     heartlib train decoder --data songs --rvq runs/rvq --codec runs/flow/HeartCodec-oss --out runs/refined
 
+With `--sq FOLDER` it begins with that scalar codec's decoder: the two may be trained side by side.
+
 Writes OUT/HeartCodec-oss, OUT/samples, OUT/log.jsonl, OUT/tensorboard and OUT/state.
 """
 
@@ -18,11 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import trange
 
-from heartlib.errors import HeartlibError
-from heartlib.heartcodec import HeartCodec
+from heartlib import checkpoints
+from heartlib.errors import HeartlibError, UsageError
+from heartlib.heartcodec import HeartCodec, HeartCodecConfig
 from heartlib.heartcodec.encoding import load_encoder
 from heartlib.heartcodec.modeling_heartcodec import WINDOW_FRAMES, WINDOW_LATENTS, split_channels
 from heartlib.heartcodec.models.query_transformer import MelEncoder
@@ -102,7 +106,8 @@ class Refining(Training):
         super().__init__(run, recipe, config=scalar.config)
         self.listener, self.hearing_weight = listener.requires_grad_(False), recipe.hearing_weight
         self.codec.load_state_dict(fold_weight_norm(copy.deepcopy(scalar)).state_dict())
-        self.codec.encoder.requires_grad_(False)
+        if self.codec.encoder is not None:
+            self.codec.encoder.requires_grad_(False)
         self.ema.take(self.codec)
 
     def listened(self, made: Tensor, real: Tensor) -> dict[str, tuple[float, Tensor]]:
@@ -141,11 +146,24 @@ def decode_window(held: Windows, window: int, codec: SQCodec) -> Tensor:
         return codec.decode(split_channels(latents))[:, 0]
 
 
+def take_scalar(codec: HeartCodec, folder: Path) -> None:
+    """Puts the scalar codec of `folder` into a whole one; UsageError where it is of another shape or kind."""
+    config = checkpoints.read_config(folder, HeartCodecConfig)
+    for name in ("scalar_encoder", "init_channel"):
+        given, wanted = getattr(config, name), getattr(codec.config, name)
+        if given != wanted:
+            raise UsageError(f"{folder} has {name} {given}, the codec {wanted}: train both alike")
+    codec.scalar_model.load_state_dict(load_file(folder / "model.safetensors"))
+
+
 def train(recipe: DecoderRecipe, options: DecoderOptions) -> dict[str, float]:
     """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state; last figures."""
     run = Run("decoder", recipe, options)
     device, out, data = run.device, options.out, options.data
-    codec = load_for_saving(options.codec).to(device).eval().requires_grad_(False)
+    codec = load_for_saving(options.codec)
+    if options.sq:
+        take_scalar(codec, options.sq)
+    codec.to(device).eval().requires_grad_(False)
     encoder = load_encoder(options.rvq / "HeartCodec-oss-encoder", device)
     train_ids, held_ids = split(song_ids(data), recipe.held_out)
     songs, held = (Windows.load(data, ids, encoder, codec) for ids in (train_ids, held_ids))

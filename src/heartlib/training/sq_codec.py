@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from heartlib import checkpoints
 from heartlib.heartcodec.models.sq_codec import SQCodec
+from heartlib.training.analysis import latents_of
 from heartlib.training.audio_data import (
     SAMPLE_RATE,
     AudioSet,
@@ -63,7 +64,9 @@ class HeldOut:
     def decode(self, codec: SQCodec) -> Tensor:
         """Reconstructions [songs, 2, n], in true float32: rounding would tell TF32 apart."""
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False):
-            return torch.stack([codec(clip[:, None])[:, 0] for clip in self.clips])
+            return torch.stack(
+                [codec.decode(latents_of(codec, clip[:, None]))[:, 0] for clip in self.clips]
+            )
 
     def figures(self, codec: SQCodec) -> dict[str, float]:
         """Mean log-mel distance and SI-SDR over songs and channels, in dB."""

@@ -15,6 +15,7 @@ class SQRecipe(Recipe):
 
     minutes: float = 7.0
     init_channel: int = 12  # width of the codec
+    scalar_encoder: str = "analysis"  # what its latents are; or "learned"
     batch: int = 48  # crops
     crop_latents: int = 24
     half: bool = False  # bfloat16 on a GPU, but for rounding and the last layers
@@ -40,6 +41,10 @@ class SQRecipe(Recipe):
         self.at_least(2, "crop_latents")
         self.at_least(0, "adversarial_from", "mel_weight", "magnitude_weight", "spectrum_weight")
         self.at_least(0, "wave_weight", "adversarial_weight", "feature_weight")
+        if self.scalar_encoder not in ("analysis", "learned"):
+            raise UsageError(
+                f"scalar_encoder is {self.scalar_encoder!r}; it must be analysis or learned"
+            )
         if not 0 <= self.noise_share <= 1:
             raise UsageError(f"noise_share is {self.noise_share}; it must be 0…1")
         if self.gain_db[0] > self.gain_db[1]:
@@ -57,7 +62,7 @@ class SQOptions(Options):
 class DecoderRecipe(SQRecipe):
     """Nano's settings for the decoder on sampled latents: spectra without phase, crops from `crop_latents`.
 
-    `init_channel` is the codec's own, whatever is said here.
+    `init_channel` and `scalar_encoder` are the codec's own, whatever is said here.
     """
 
     minutes: float = 8.0
@@ -83,3 +88,4 @@ class DecoderOptions(Options):
     data: Path  # corpus folder
     rvq: Path  # output of `heartlib train codebooks`
     codec: Path  # HeartCodec-oss folder
+    sq: Path | None = None  # scalar codec whose decoder to begin with, not the codec's own

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
 from heartlib.heartcodec.models.sq_codec import LEVELS, SQCodec, fold_weight_norm
+from heartlib.training.analysis import latents_of
 from heartlib.training.lapped import set_weight, start_lapped
 from heartlib.training.loop import EMA, adamw
 from heartlib.training.losses import (
@@ -37,7 +38,7 @@ def disturb(latents: Tensor, share: float) -> Tensor:
 def reconstruct(codec: SQCodec, wave: Tensor, noise_share: float, half: bool = False) -> Tensor:
     """Rows [B, 1, n] through the codec; `half` in bfloat16, but for rounding and the last layers."""
     with torch.autocast(wave.device.type, torch.bfloat16, enabled=half):
-        latents = codec.encode(wave)
+        latents = latents_of(codec, wave)
         latents = codec.quantise(disturb(latents.float(), noise_share))
         hidden = codec.decoder[:-2](latents)
     return codec.decoder[-2:](hidden.float())
@@ -48,7 +49,9 @@ class Training:
 
     def __init__(self, run: Run, recipe: SQRecipe, config: HeartCodecConfig | None = None) -> None:
         self.run, self.recipe, device = run, recipe, run.device
-        config = config or HeartCodecConfig(init_channel=recipe.init_channel)
+        config = config or HeartCodecConfig(
+            init_channel=recipe.init_channel, scalar_encoder=recipe.scalar_encoder
+        )
         self.codec = fold_weight_norm(SQCodec(config)).to(device)
         self.critic = Discriminator(recipe.discriminator_sizes, recipe.discriminator_channels).to(
             device

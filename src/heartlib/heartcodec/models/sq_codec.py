@@ -212,7 +212,8 @@ class SQCodec(nn.Module):
     """The scalar codec of HeartCodec (arXiv 2601.10547): encoder, rounding, decoder.
 
     Rows are independent mono signals; n must be a multiple of `config.samples_per_latent` for encode.
-    A codec that was loaded to decode has no encoder.
+    A codec that was loaded to decode has no encoder, nor has one whose latents are a fixed analysis
+    (`heartlib.training.analysis`).
     """
 
     encoder: Any  # nn.Sequential, or None
@@ -220,7 +221,7 @@ class SQCodec(nn.Module):
     def __init__(self, config: HeartCodecConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = build_encoder(config)
+        self.encoder = build_encoder(config) if config.scalar_encoder == "learned" else None
         self.decoder = build_decoder(config)
 
     @property
