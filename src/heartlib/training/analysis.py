@@ -92,7 +92,8 @@ class Analysis(nn.Module):
 
 @lru_cache
 def _analysis(device: torch.device) -> Analysis:
-    return Analysis().to(device)
+    with torch.inference_mode(False):  # whoever asks first
+        return Analysis().to(device)
 
 
 def latents_of(codec: SQCodec, wave: Tensor) -> Tensor:
