@@ -30,11 +30,9 @@ BANDS = 20
 BAND_RANGE = (200.0, 16_000.0)  # Hz
 N_FFT = 1024
 FLOOR = 1e-3  # power that counts as silence
-MEAN, SLOPE, SPREAD = (
-    4.0,
-    0.42,
-    6.4,
-)  # of a band's log power in music: the lowest, down a band, its range
+MEAN = 4.0  # of the lowest band's log power in music
+SLOPE = 0.42  # by which it falls from band to band
+SPREAD = 6.4  # of log power around it that latents reach
 
 
 def mdct(hop: int, count: int) -> Tensor:
