@@ -178,12 +178,14 @@ def test_the_discriminator_learns_to_tell_noise_from_tones() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-@pytest.mark.parametrize("kind", ["analysis", "learned"])
-def test_a_new_codec_carries_low_sounds_with_their_phase(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "reach", "least"), [("analysis", 480, 11), ("learned", 600, 12)])
+def test_a_new_codec_carries_low_sounds_with_their_phase(
+    kind: str, reach: int, least: float, tmp_path: Path
+) -> None:
     recipe = replace(TINY, scalar_encoder=kind)
     torch.manual_seed(0)
     time = torch.arange(16 * 1920) / 48000
-    tones = torch.rand(8, 3, 1) * 480 + 60
+    tones = torch.rand(8, 3, 1) * reach + 60
     wave = 0.1 * torch.sin(2 * torch.pi * (tones * time + torch.rand(8, 3, 1))).sum(1)[:, None]
     training = Training(Run("codec", recipe, options(tmp_path, tmp_path)), recipe)
     inside = slice(4 * 1920, -4 * 1920)
@@ -192,7 +194,7 @@ def test_a_new_codec_carries_low_sounds_with_their_phase(kind: str, tmp_path: Pa
         training.start(wave)
         after = training.codec.decode(latents_of(training.codec, wave))
     assert si_sdr(before[:, 0, inside], wave[:, 0, inside]).mean() < -10
-    assert si_sdr(after[:, 0, inside], wave[:, 0, inside]).mean() > 11
+    assert si_sdr(after[:, 0, inside], wave[:, 0, inside]).mean() > least
     mean = training.mean_codec()
     assert torch.equal(mean.decoder[-1].weight, training.codec.decoder[-1].weight)
     assert (mean.encoder is None) == (kind == "analysis")
