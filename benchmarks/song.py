@@ -45,7 +45,7 @@ def copy_bandwidth(device: torch.device) -> float:
 
 def bytes_a_frame(model: HeartMuLa) -> int:
     """Weights read for one frame: the backbone, the depth decoder and a head for every codebook."""
-    sizes = {name: p.nbytes for name, p in model.named_parameters()}
+    sizes = {name: tensor.nbytes for name, tensor in model.state_dict().items()}
     steps = model.config.audio_num_codebooks - 1
     backbone = sum(size for name, size in sizes.items() if name.startswith("backbone."))
     depth = sum(size for name, size in sizes.items() if name.startswith("decoder."))

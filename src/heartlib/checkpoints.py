@@ -237,7 +237,8 @@ def load_weights(
     `rename` maps a stored name to the module's; names that end in one of `ignore`, or begin with
     one that ends in a dot, are skipped. One
     element may be stored as [] or [1]. `dtype` is one for all or a function of the name; integer and
-    boolean tensors keep theirs.
+    boolean tensors keep theirs. A tensor stored as int8 is multiplied out, unless the module's is
+    int8 too, with its steps beside it (`Int8Linear`).
     Raises CheckpointError naming file and tensor.
     """
     skipped = tuple(ignore)
@@ -248,7 +249,9 @@ def load_weights(
         for stored, entry in read_header(file).items():
             name = rename(stored) if rename else stored
             if name.endswith(INT8_SCALE):
-                continue
+                name = name.replace(".weight" + INT8_SCALE, INT8_SCALE)
+                if name not in wanted:
+                    continue
             if name.endswith(skipped) or name.startswith(parts):
                 continue
             if name not in wanted:
@@ -269,6 +272,9 @@ def load_weights(
             with safe_open(file, framework="pt") as handle:
                 for name, (_, stored) in places.items():
                     if places[name][0] != file:
+                        continue
+                    if wanted[name].dtype == torch.int8:  # copied: a file's pages are not aligned
+                        read[name] = handle.get_tensor(stored).clone().to(device)
                         continue
                     tensor = _read(handle, stored).reshape(wanted[name].shape)
                     kind = tensor.dtype
@@ -302,10 +308,21 @@ def _to_int8(tensor: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def stored_as(
     tensors: Mapping[str, torch.Tensor], dtype: torch.dtype | None
 ) -> dict[str, torch.Tensor]:
-    """Tensors as they are kept on disk: floating ones as `dtype`, or as `save_pretrained` says of int8."""
+    """Tensors as they are kept on disk: floating ones as `dtype`, or as `save_pretrained` says of int8.
+
+    Those of an `Int8Linear` stay as they are, or are multiplied out for a floating `dtype`.
+    """
     kept = {}
     for name, tensor in tensors.items():
+        if name.endswith(INT8_SCALE):
+            continue  # goes with its tensor
         tensor, kind = tensor.detach().cpu(), tensor.dtype
+        if kind == torch.int8:
+            scale = tensors[name.removesuffix(".weight") + INT8_SCALE].detach().cpu()
+            if dtype in (None, torch.int8):
+                kept[name + INT8_SCALE] = scale.clone()
+            else:
+                tensor = tensor.float() * _along_rows(scale, tensor)
         if dtype is not None and tensor.is_floating_point():
             kind = torch.bfloat16 if dtype == torch.int8 else dtype
             if dtype == torch.int8 and tensor.ndim > 1 and tensor.numel() >= INT8_FROM:
@@ -328,10 +345,11 @@ def read_tensors(folder: str | Path, stem: str = "model") -> dict[str, torch.Ten
     return found
 
 
-def kept_as_int8(folder: str | Path, stem: str = "model") -> bool:
-    """Whether a folder holds tensors as int8."""
+def kept_as_int8(folder: str | Path, stem: str = "model") -> set[str]:
+    """The stored names of a folder's tensors that are kept as int8."""
     headers = (read_header(file) for file in weight_files(folder, stem))
-    return any(name.endswith(INT8_SCALE) for header in headers for name in header)
+    names = {name for header in headers for name in header}
+    return {name for name in names if name + INT8_SCALE in names}
 
 
 def save_pretrained(

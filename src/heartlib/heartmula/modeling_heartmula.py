@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from heartlib.heartmula.configuration_heartmula import HeartMuLaConfig
-from heartlib.heartmula.transformer import KVCache, Transformer
+from heartlib.heartmula.quantization import int8_works, keep_int8
+from heartlib.heartmula.transformer import KVCache, Transformer, join_int8
 
 
 def lay_out(module: nn.Module) -> None:
@@ -49,20 +50,27 @@ class HeartMuLa(nn.Module):
         folder: str | Path,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
+        int8: bool = True,
     ) -> HeartMuLa:
         """Loads `folder` (config.json and safetensors, sharded or not), in evaluation mode.
 
-        Each tensor is cast to `dtype` as it is read. Raises `CheckpointError` where a file or a
-        tensor is missing, unknown, damaged or of another shape.
+        Each tensor is cast to `dtype` as it is read. In float32 on a CPU the linear layers that
+        are int8 on disk stay so and cannot be trained; the heads do not: logits are float32.
+        `int8=False` multiplies everything out. Raises `CheckpointError` where a file or a tensor
+        is missing, unknown, damaged or of another shape.
         """
-        from heartlib.checkpoints import load_weights, read_config
+        from heartlib.checkpoints import kept_as_int8, load_weights, read_config
 
         config = read_config(folder, HeartMuLaConfig)
+        plain = torch.device(device).type == "cpu" and dtype == torch.float32
+        kept = kept_as_int8(folder) if plain and int8 and int8_works() else set()
         with torch.device("meta"):
             model = cls(config)
+            keep_int8(model, kept - {"codebook0_head.weight"})
         tables = ("pos_embeddings.theta", "pos_embeddings.cache")  # some exports carry them
         load_weights(model, folder, device=device, dtype=dtype, ignore=tables)
-        if model.device.type == "cpu" and dtype == torch.float32:
+        join_int8(model)
+        if plain:
             lay_out(model)
         return model.eval()
 

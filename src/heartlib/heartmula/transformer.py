@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from heartlib.heartmula.configuration_heartmula import StackConfig
+from heartlib.heartmula.quantization import Int8Linear, join
 
 ROPE_BASE = 500_000.0
 ROPE_FACTOR = 32.0
@@ -139,14 +140,20 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(config.embed_dim, kv_dim, bias=False)
         self.v_proj = nn.Linear(config.embed_dim, kv_dim, bias=False)
         self.output_proj = nn.Linear(config.embed_dim, config.embed_dim, bias=False)
+        self.widths = (config.embed_dim, kv_dim, kv_dim)
+        self.qkv: Int8Linear | None = None  # the first three as one, see join_int8
 
     def forward(
         self, x: Tensor, rope: Tensor, cache: KVCache | None, layer: int, mask: Tensor | None
     ) -> Tensor:
         heads = (-1, self.head_dim)
-        q = apply_rope(self.q_proj(x).unflatten(-1, heads), rope).transpose(1, 2)  # [B, H, S, d]
-        k = apply_rope(self.k_proj(x).unflatten(-1, heads), rope).transpose(1, 2)  # [B, N, S, d]
-        v = self.v_proj(x).unflatten(-1, heads).transpose(1, 2)
+        if self.qkv is None:
+            q, k, v = self.q_proj(x), self.k_proj(x), self.v_proj(x)
+        else:
+            q, k, v = self.qkv(x).split(self.widths, -1)
+        q = apply_rope(q.unflatten(-1, heads), rope).transpose(1, 2)  # [B, H, S, d]
+        k = apply_rope(k.unflatten(-1, heads), rope).transpose(1, 2)  # [B, N, S, d]
+        v = v.unflatten(-1, heads).transpose(1, 2)
         if cache is not None:
             k, v = cache.write(layer, k, v)
         if q.shape[2] == 1 and mask is None:
@@ -169,9 +176,14 @@ class FeedForward(nn.Module):
         self.w1 = nn.Linear(config.embed_dim, config.intermediate_dim, bias=False)
         self.w2 = nn.Linear(config.intermediate_dim, config.embed_dim, bias=False)
         self.w3 = nn.Linear(config.embed_dim, config.intermediate_dim, bias=False)
+        self.w13: Int8Linear | None = None  # both as one, see join_int8
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+        if self.w13 is None:
+            gate, up = self.w1(x), self.w3(x)
+        else:
+            gate, up = self.w13(x).chunk(2, -1)
+        return self.w2(F.silu(gate) * up)
 
 
 class Block(nn.Module):
@@ -227,3 +239,12 @@ class Transformer(nn.Module):
         if cache is not None:
             cache.advance(count)
         return self.norm(x)
+
+
+def join_int8(module: nn.Module) -> None:
+    """Makes int8 layers that share an input one product: with a row or two calls cost the most."""
+    for part in module.modules():
+        if isinstance(part, Attention):
+            part.qkv = join(part.q_proj, part.k_proj, part.v_proj)
+        elif isinstance(part, FeedForward):
+            part.w13 = join(part.w1, part.w3)

@@ -121,7 +121,7 @@ class Order:
 def train(recipe: DPORecipe, options: DPOOptions) -> dict[str, Any]:
     """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state; last figures."""
     run, out, beside = Run("dpo", recipe, options), options.out, options.init.parent
-    model = HeartMuLa.from_pretrained(options.init, device=run.device)
+    model = HeartMuLa.from_pretrained(options.init, device=run.device, int8=False)
     gen = checkpoints.read_config(beside, GenConfig, "gen_config.json")
     tokenizer = read_tokenizer(beside / "tokenizer.json")
     codebooks = model.config.audio_num_codebooks

@@ -129,7 +129,7 @@ class Trainer:
 
     def begin_with(self, folder: Path) -> None:
         """Takes the weights of a trained model of the same shape."""
-        model = HeartMuLa.from_pretrained(folder, device=self.device)
+        model = HeartMuLa.from_pretrained(folder, device=self.device, int8=False)
         config, mine = model.config, self.model.config
         for name in ("backbone", "decoder", "text_vocab_size", "audio_vocab_size", "muq_dim"):
             if getattr(config, name) != getattr(mine, name):
