@@ -1,5 +1,6 @@
 """The decoder against the reference's values, and its windows against themselves."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -107,6 +108,17 @@ def test_seed(codec):
     first, again, other = (codec.detokenize(codes, num_steps=2, seed=s) for s in (4, 4, 5))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_steps_and_guidance_are_the_configs_unless_given(codec, monkeypatch):
+    codes = torch.zeros(codec.config.num_quantizers, 5, dtype=torch.long)
+    given = codec.detokenize(codes, num_steps=2, guidance_scale=2.0, seed=4)
+    usual = codec.detokenize(codes, num_steps=10, guidance_scale=1.25, seed=4)
+    assert torch.equal(codec.detokenize(codes, seed=4), usual)
+    config = dataclasses.replace(codec.config, num_steps=2, guidance_scale=2.0)
+    monkeypatch.setattr(codec, "config", config)
+    assert torch.equal(codec.detokenize(codes, seed=4), given) and not torch.equal(given, usual)
+    assert HeartCodecConfig.from_dict(config.to_dict()) == config
 
 
 def test_cross_fade_is_a_straight_line():

@@ -128,6 +128,8 @@ def test_config_survives_json_and_ignores_the_rest() -> None:
         ({"upsample_factors": (5, 4, 4, 4, 2)}, "cancel out"),
         ({"delay_kernel_size": 4}, "odd"),
         ({"init_channel": 0}, "init_channel"),
+        ({"num_steps": 0}, "num_steps"),
+        ({"guidance_scale": 0.5}, "guidance_scale"),
     ],
 )
 def test_impossible_configs_are_refused(fields: dict, message: str) -> None:

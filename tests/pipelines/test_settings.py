@@ -5,6 +5,7 @@ import math
 import pytest
 
 from heartlib.errors import CheckpointError, UsageError
+from heartlib.heartcodec import HeartCodecConfig
 from heartlib.heartmula import GenConfig
 from heartlib.pipelines import GenerationSettings
 
@@ -60,3 +61,12 @@ def test_a_checkpoint_may_tell_its_longest_song():
     assert "longest_song_ms" not in GenConfig().to_dict()
     with pytest.raises(CheckpointError, match="longest_song_ms must be a whole number"):
         GenConfig.from_dict({"longest_song_ms": "long"})
+
+
+def test_the_codec_tells_what_was_not_asked_for():
+    config = HeartCodecConfig(num_steps=4, guidance_scale=2.0)
+    assert GenerationSettings().for_codec(config) == GenerationSettings(
+        num_steps=4, guidance_scale=2.0
+    )
+    asked = GenerationSettings(num_steps=3, guidance_scale=1.0)
+    assert asked.for_codec(config) == asked

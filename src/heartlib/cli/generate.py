@@ -94,9 +94,14 @@ def add_parser(subparsers: Any) -> None:
         metavar="X",
         help="how closely to follow the text, 1 or more (default: 1.5)",
     )
-    sampling.add_argument("--steps", type=int, metavar="N", help="codec's flow steps (default: 10)")
     sampling.add_argument(
-        "--guidance", type=float, metavar="X", help="codec's guidance, 1 or more (default: 1.25)"
+        "--steps", type=int, metavar="N", help="codec's flow steps (default: its own)"
+    )
+    sampling.add_argument(
+        "--guidance",
+        type=float,
+        metavar="X",
+        help="codec's guidance, 1 or more (default: its own)",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no report")
 

@@ -47,6 +47,8 @@ class HeartCodecConfig:
     init_channel: int = 64
     res_kernel_size: int = 7
     scalar_encoder: str = "learned"  # or "analysis": fixed, and known to training alone
+    num_steps: int = 10  # of the flow matching, unless asked for otherwise
+    guidance_scale: float = 1.25  # likewise
 
     def __post_init__(self) -> None:
         if self.in_channels != 2 * self.out_channels + self.dim:
@@ -82,6 +84,10 @@ class HeartCodecConfig:
             raise ValueError(
                 f"scalar_encoder {self.scalar_encoder!r} is neither learned nor analysis"
             )
+        if self.num_steps < 1:
+            raise ValueError(f"num_steps must be at least 1, not {self.num_steps}")
+        if not 1 <= self.guidance_scale < math.inf:
+            raise ValueError(f"guidance_scale must be 1 or more, not {self.guidance_scale}")
         if self.init_channel < 1:
             raise ValueError(f"init_channel must be at least 1, not {self.init_channel}")
 

@@ -108,14 +108,14 @@ class HeartCodec(nn.Module):
     def detokenize(
         self,
         codes: Tensor,
-        num_steps: int = 10,
-        guidance_scale: float = 1.25,
+        num_steps: int | None = None,
+        guidance_scale: float | None = None,
         seed: int = 0,
         noise: Tensor | None = None,
     ) -> Tensor:
         """Codes [K, T] → waveform [2, 3840·T], float32 on the CPU.
 
-        `noise` [W, 744, 256] overrides the seed. Raises UsageError for codes that are not the codec's.
+        Steps and guidance are those of the config unless given. `noise` [W, 744, 256] overrides the seed. Raises UsageError for codes that are not the codec's.
         """
         return torch.cat(
             list(self.detokenize_windows(codes, num_steps, guidance_scale, seed, noise)), dim=1
@@ -125,12 +125,14 @@ class HeartCodec(nn.Module):
     def detokenize_windows(
         self,
         codes: Tensor,
-        num_steps: int = 10,
-        guidance_scale: float = 1.25,
+        num_steps: int | None = None,
+        guidance_scale: float | None = None,
         seed: int = 0,
         noise: Tensor | None = None,
     ) -> Iterator[Tensor]:
         """The pieces of `detokenize`, in order: each is final as soon as its window is decoded."""
+        num_steps = self.config.num_steps if num_steps is None else num_steps
+        guidance_scale = self.config.guidance_scale if guidance_scale is None else guidance_scale
         self._check(codes, num_steps, guidance_scale, noise)
         generator = torch.Generator().manual_seed(seed)
         samples = self.config.samples_per_frame

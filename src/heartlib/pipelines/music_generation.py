@@ -152,16 +152,17 @@ class HeartMuLaGenPipeline:
         topk: int = 50,
         cfg_scale: float = 1.5,
         seed: int | None = None,
-        num_steps: int = 10,
-        guidance_scale: float = 1.25,
+        num_steps: int | None = None,
+        guidance_scale: float | None = None,
         progress: Progress | None = None,
         cancel: threading.Event | None = None,
     ) -> Song:
         """Sing `lyrics` (text with section markers) in the style of `tags` ("pop,female").
 
         max_audio_length_ms: None for as long as the longest song that the model learned from, where
-        its gen_config.json tells (longest_song_ms), else as long as it can, up to 240 s. seed: None
-        draws one; the song tells it. progress("singing" or "decoding", frames done, frames at most).
+        its gen_config.json tells (longest_song_ms), else as long as it can, up to 240 s. num_steps,
+        guidance_scale: None for what the codec's config tells. seed: None draws one; the song tells
+        it. progress("singing" or "decoding", frames done, frames at most).
         cancel: set while singing, what was sung is decoded; set while decoding, the windows
         decoded so far are returned; `complete` is then False. Raises UsageError for a value that
         is not allowed, HeartlibError where there is nothing to sing or too little memory.
@@ -194,6 +195,7 @@ class HeartMuLaGenPipeline:
                 if self.lazy_load or (self.placement.shared and self._short_of_memory()):
                     self._free("mula")
                 codec = self._load_codec()
+                settings = settings.for_codec(codec.config)
             with _timed(timings, "decoding"):
                 waveform = _decode(
                     codec, codes, settings, progress, cancel=cancel if complete else None

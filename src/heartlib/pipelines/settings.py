@@ -1,9 +1,12 @@
 """How a song is to be made, checked in this one place for the pipeline and the command line."""
 
+from __future__ import annotations
+
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from heartlib.errors import UsageError
+from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
 from heartlib.heartmula.configuration_heartmula import FRAME_MS
 
 LONGEST_MS = 240_000
@@ -17,22 +20,23 @@ class GenerationSettings:
     max_audio_length_ms: None for as long as the longest song that the model learned from, where its
     checkpoint tells, else for as long as it can sing, up to 240 s.
     num_steps, guidance_scale: of the codec's flow matching; the others of the language
-    model. seed: None draws one.
+    model. None for what the codec's config tells. seed: None draws one.
     """
 
     max_audio_length_ms: int | None = None
     temperature: float = 1.0
     topk: int = 50
     cfg_scale: float = 1.5
-    num_steps: int = 10
-    guidance_scale: float = 1.25
+    num_steps: int | None = None
+    guidance_scale: float | None = None
     seed: int | None = None
 
     def __post_init__(self):
-        for name in ("temperature", "cfg_scale", "guidance_scale"):
+        for name in ("temperature", "cfg_scale"):
             _check_number(name, getattr(self, name))
-        for name in ("topk", "num_steps"):
-            _check_whole(name, getattr(self, name), low=1)
+        _check_whole("topk", self.topk, low=1)
+        if self.num_steps is not None:
+            _check_whole("num_steps", self.num_steps, low=1)
         if self.temperature <= 0:
             raise UsageError(
                 f"temperature must be above 0, not {self.temperature}; "
@@ -40,10 +44,12 @@ class GenerationSettings:
             )
         if self.cfg_scale < 1:
             raise UsageError(f"cfg_scale must be 1 (no guidance) or more, not {self.cfg_scale}")
-        if self.guidance_scale < 1:
-            raise UsageError(
-                f"guidance_scale must be 1 (no guidance) or more, not {self.guidance_scale}"
-            )
+        if self.guidance_scale is not None:
+            _check_number("guidance_scale", self.guidance_scale)
+            if self.guidance_scale < 1:
+                raise UsageError(
+                    f"guidance_scale must be 1 (no guidance) or more, not {self.guidance_scale}"
+                )
         if self.seed is not None:
             _check_whole("seed", self.seed, low=0)
             if self.seed >= SEEDS:
@@ -55,6 +61,15 @@ class GenerationSettings:
                     f"the length must be at least one frame of {FRAME_MS} ms, "
                     f"not {self.max_audio_length_ms} ms"
                 )
+
+    def for_codec(self, config: HeartCodecConfig) -> GenerationSettings:
+        """With the codec's own steps and guidance where none were asked for."""
+        steps, guidance = self.num_steps, self.guidance_scale
+        return replace(
+            self,
+            num_steps=config.num_steps if steps is None else steps,
+            guidance_scale=config.guidance_scale if guidance is None else guidance,
+        )
 
     def frames(
         self, *, positions: int, prompt: int, name: str, longest_ms: int | None = None
