@@ -32,7 +32,13 @@ from heartlib.training.transcriptor_data import (  # noqa: E402
     log_mel,
     scaled,
 )
-from heartlib.training.transcriptor_hearing import hear  # noqa: E402
+from heartlib.training.transcriptor_hearing import (  # noqa: E402
+    HIGHEST,
+    LOWEST,
+    hear,
+    made_of_noise,
+    noise_mel,
+)
 from heartlib.training.transcriptor_recipe import (  # noqa: E402
     TranscriptorOptions,
     TranscriptorRecipe,
@@ -111,7 +117,7 @@ def test_crops_hold_the_words_that_are_heard(songs, spliced):
     for _ in range(10):
         crops = Cutter({"en": (1,)}, 2, 24, spliced)(recordings.songs, 8, rng)
         assert crops.spliced.all() if spliced else not crops.spliced.any()
-        heard = hear(recordings, crops, None)
+        heard = hear(recordings, crops)
         assert heard.mel.shape == (8, 80, 3000) and heard.phonemes.shape == (8, 1500)
         for row, frames in enumerate(crops.frames):
             ids = [i for i in crops.tokens[row].tolist() if i >= 0]
@@ -131,7 +137,7 @@ def test_any_band_plays_behind_the_voices(songs):
     noise = torch.full_like(recordings.mel, -2.0)  # a loud band, always the same
     with_band = dataclasses.replace(recordings, band=noise)
     crops = Cutter({"en": (1,)}, 2, 24)(recordings.songs, 8, np.random.default_rng(0))
-    voices, both = (hear(source, crops, None).mel for source in (recordings, with_band))
+    voices, both = (hear(source, crops).mel for source in (recordings, with_band))
     frames = int(crops.frames.min())
     quiet = voices[..., :frames] < -0.5
     assert (both[..., :frames][quiet] > voices[..., :frames][quiet]).all()  # the band fills them
@@ -139,6 +145,22 @@ def test_any_band_plays_behind_the_voices(songs):
         TINY, alone=1.0, stretch=0.0, shift=0.0, tilt=0.0, masks=0, wear=0.0
     )
     torch.testing.assert_close(hear(with_band, crops, recipe).mel, voices, atol=1e-3, rtol=0)
+
+
+def test_upper_bands_become_noise_as_loud():
+    torch.manual_seed(0)
+    noise = noise_mel(mel_filters(CPU))
+    assert abs(float((10**noise).mean()) - 1) < 0.05 and noise.std() > 0.2
+    rise = torch.linspace(-6, -2, 80).expand(8, 3000, 80)  # bands that differ
+    made = made_of_noise(rise, noise, 1.0)
+    changed = made != rise
+    lowest = changed.any(1).int().argmax(-1)  # of each row
+    assert lowest.min() >= LOWEST and lowest.max() <= HIGHEST and len(set(lowest.tolist())) > 1
+    for row, band in enumerate(lowest.tolist()):
+        assert changed[row, :, band:].float().mean() > 0.99 and not changed[row, :, :band].any()
+        loudness = (10 ** made[row, :, band + 3 : 77]).mean(0).log10()
+        torch.testing.assert_close(loudness, rise[row, 0, band + 3 : 77], atol=0.15, rtol=0)
+    assert torch.equal(made_of_noise(rise, noise, 0.0), rise)
 
 
 def test_pieces_of_several_songs_are_spliced(songs):

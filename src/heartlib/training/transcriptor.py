@@ -40,7 +40,7 @@ from heartlib.training.transcriptor_data import (
     Cutter,
     Recordings,
 )
-from heartlib.training.transcriptor_hearing import Heard, hear
+from heartlib.training.transcriptor_hearing import Heard, hear, noise_mel
 from heartlib.training.transcriptor_recipe import TranscriptorOptions, TranscriptorRecipe
 
 START, TASK, PLAIN, END = (
@@ -51,7 +51,7 @@ START, TASK, PLAIN, END = (
 )
 MARKS = {language: f"<|{language}|>" for language in LANGUAGES}
 PREFIX = 4  # marks before the text
-STEPS_A_LOOK = 100  # for new songs
+STEPS_A_LOOK = 30  # for new songs
 
 
 def whisper_tokenizer(words: Tokenizer) -> Tokenizer:
@@ -188,6 +188,7 @@ def train(recipe: TranscriptorRecipe, options: TranscriptorOptions) -> dict[str,
 
     corpus = run.symbols(read)
     torch.manual_seed(recipe.seed)
+    noise = noise_mel(filters)
     model = Listener(recipe, tokenizer, len(corpus.symbols))
     if options.init and not run.begun:
         begin_with(model, options.init)
@@ -225,7 +226,7 @@ def train(recipe: TranscriptorRecipe, options: TranscriptorOptions) -> dict[str,
     def learn(part: int) -> dict[str, Tensor]:
         if run.step % STEPS_A_LOOK == 0:
             corpus.grow()
-        heard = hear(corpus.learned, next(drawn), recipe)
+        heard = hear(corpus.learned, next(drawn), recipe, noise)
         found = graphed(part, mel=heard.mel, phonemes=heard.phonemes, tokens=heard.tokens)
         return found | {"hours": torch.tensor(corpus.learned.hours)}
 
@@ -253,7 +254,7 @@ def measure(
     for seed in range(4):
         crops = draw(held.songs, recipe.batch, np.random.default_rng(seed))
         with autocast(device):
-            loss, right = losses(model, hear(held, crops, None))
+            loss, right = losses(model, hear(held, crops))
         totals += torch.cat((loss, torch.stack([*right.values()]))) / 4
     names = ("held_loss", "held_phoneme_loss", "held_tokens", "held_phonemes")
     return dict(zip(names, totals.tolist(), strict=True))

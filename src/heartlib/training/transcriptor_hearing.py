@@ -11,8 +11,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from heartlib.training.transcriptor_data import FLOOR, MELS, WINDOW, Crops, Recordings, scaled
+from heartlib.training.transcriptor_data import (
+    FLOOR,
+    MELS,
+    RATE,
+    WINDOW,
+    Crops,
+    Recordings,
+    log_mel,
+    scaled,
+)
 from heartlib.training.transcriptor_recipe import TranscriptorRecipe
+
+BROAD = 5  # bands of the mel that noise is as loud as together
+LOWEST, HIGHEST = 8, 56  # bands, 300 Hz and 3 kHz, above which crops are made of noise
 
 
 @dataclass(frozen=True)
@@ -24,8 +36,16 @@ class Heard:
     tokens: Tensor
 
 
-def hear(songs: Recordings, crops: Crops, recipe: TranscriptorRecipe | None) -> Heard:
-    """Cuts the crops out of the songs; with a recipe, warped, worn and masked at random."""
+def hear(
+    songs: Recordings,
+    crops: Crops,
+    recipe: TranscriptorRecipe | None = None,
+    noise: Tensor | None = None,
+) -> Heard:
+    """Cuts the crops out of the songs; with a recipe, warped, worn and masked at random.
+
+    `noise` [F, 80] of `noise_mel` is for the recipe's `noisy` share of the crops.
+    """
     device, rows = songs.mel.device, len(crops.at)
     source = torch.from_numpy(crops.at).to(device)  # [B, W]
     frames = torch.from_numpy(crops.frames).to(device)
@@ -45,6 +65,8 @@ def hear(songs: Recordings, crops: Crops, recipe: TranscriptorRecipe | None) -> 
         mel = disguise(mel, recipe)
     if songs.band is not None:
         mel = accompanied(mel, songs.band, here, low, spliced, recipe)
+    if recipe and noise is not None:
+        mel = made_of_noise(mel, noise, recipe.noisy)
     mel = torch.where(inside[..., None], mel, FLOOR)
     phonemes = torch.where(inside, songs.phonemes[here].long(), -100)[:, ::2]
     mel = scaled(mel)
@@ -86,6 +108,31 @@ def disguise(mel: Tensor, recipe: TranscriptorRecipe) -> Tensor:
     mel = mel.gather(2, at) * (1 - part) + mel.gather(2, at + 1) * part
     tilt = recipe.tilt * (2 * torch.rand(rows, 1, 1, device=mel.device) - 1)
     return mel + tilt * (bands / MELS - 0.5)
+
+
+def noise_mel(filters: Tensor) -> Tensor:
+    """Log10 mel power [F, 80] of a minute of white noise, 0 on average in each band."""
+    mel = log_mel(torch.randn(60 * RATE, device=filters.device), filters)
+    return mel - (10**mel).mean(0).log10()
+
+
+def made_of_noise(mel: Tensor, noise: Tensor, share: float) -> Tensor:
+    """Log mel [B, W, 80] whose bands above some pitch are noise as loud, in a share of the rows.
+
+    What is left of a voice is the loudness of broad bands (Shannon et al. 1995); codecs that make up
+    the fine structure leave as much.
+    """
+    rows, frames, bands = mel.shape
+    broad = F.avg_pool1d(
+        (10**mel).flatten(0, 1)[:, None], BROAD, 1, BROAD // 2, count_include_pad=False
+    )
+    start = torch.randint(len(noise) - frames, (rows, 1), device=mel.device)
+    grain = noise[start + torch.arange(frames, device=mel.device)]
+    noisy = broad.view_as(mel).clamp_min(10**FLOOR).log10() + grain
+    lowest = LOWEST + (HIGHEST - LOWEST) * torch.rand(rows, 1, 1, device=mel.device)
+    chosen = torch.rand(rows, 1, 1, device=mel.device) < share
+    above = torch.arange(bands, device=mel.device) >= lowest
+    return torch.where(chosen & above, noisy, mel)
 
 
 def worn(mel: Tensor, wear: float) -> Tensor:

@@ -35,6 +35,7 @@ class TranscriptorRecipe(Recipe):
     other_band: float = 0.5  # share of the others with the band of another song
     loudest_band: float = 0.5  # log10 of power that raises it at most; twice as much lowers it
     wear: float = 0.1  # deviation of the noise in the scaled log-mel at most; 0: no blur either
+    noisy: float = 0.4  # share of the crops whose upper bands are noise of the same loudness
     token_noise: float = 0.25  # share of the written tokens that are replaced, so that it listens
     held_out: int = 16  # one song in so many
 
@@ -45,7 +46,7 @@ class TranscriptorRecipe(Recipe):
         self.at_least(2, "held_out")
         self.at_least(0, "masks", "phoneme_weight", "tilt", "loudest_band", "wear")
         self.shares("dropout", "stretch", "shift", "token_noise")
-        for name in ("spliced", "alone", "other_band"):
+        for name in ("spliced", "alone", "other_band", "noisy"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be 0…1")
         if self.width < 1 or self.width % self.heads:
