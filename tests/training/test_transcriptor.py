@@ -142,9 +142,12 @@ def test_any_band_plays_behind_the_voices(songs):
     quiet = voices[..., :frames] < -0.5
     assert (both[..., :frames][quiet] > voices[..., :frames][quiet]).all()  # the band fills them
     recipe = dataclasses.replace(
-        TINY, alone=1.0, stretch=0.0, shift=0.0, tilt=0.0, masks=0, wear=0.0
+        TINY, alone=1.0, stretch=0.0, shift=0.0, tilt=0.0, masks=0, wear=0.0, noisy=0.0
     )
-    torch.testing.assert_close(hear(with_band, crops, recipe).mel, voices, atol=1e-3, rtol=0)
+    heard = hear(with_band, crops, recipe, noise_mel(mel_filters(CPU))).mel
+    torch.testing.assert_close(heard, voices, atol=1e-3, rtol=0)
+    with pytest.raises(ValueError, match="needs noise"):
+        hear(with_band, crops, recipe)
 
 
 def test_upper_bands_become_noise_as_loud():

@@ -115,7 +115,8 @@ class HeartCodec(nn.Module):
     ) -> Tensor:
         """Codes [K, T] → waveform [2, 3840·T], float32 on the CPU.
 
-        Steps and guidance are those of the config unless given. `noise` [W, 744, 256] overrides the seed. Raises UsageError for codes that are not the codec's.
+        Steps and guidance are the config's unless given. `noise` [W, 744, 256] overrides the seed.
+        Raises UsageError for codes that are not the codec's.
         """
         return torch.cat(
             list(self.detokenize_windows(codes, num_steps, guidance_scale, seed, noise)), dim=1

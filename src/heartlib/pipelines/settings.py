@@ -19,8 +19,8 @@ class GenerationSettings:
 
     max_audio_length_ms: None for as long as the longest song that the model learned from, where its
     checkpoint tells, else for as long as it can sing, up to 240 s.
-    num_steps, guidance_scale: of the codec's flow matching; the others of the language
-    model. None for what the codec's config tells. seed: None draws one.
+    num_steps, guidance_scale: of the codec's flow matching, None for what its config tells; the
+    others of the language model. seed: None draws one.
     """
 
     max_audio_length_ms: int | None = None

@@ -44,8 +44,10 @@ def hear(
 ) -> Heard:
     """Cuts the crops out of the songs; with a recipe, warped, worn and masked at random.
 
-    `noise` [F, 80] of `noise_mel` is for the recipe's `noisy` share of the crops.
+    A recipe's `noisy` share of the crops needs `noise` [F, 80] of `noise_mel`; ValueError without.
     """
+    if recipe and noise is None:
+        raise ValueError("a recipe needs noise for its noisy crops")
     device, rows = songs.mel.device, len(crops.at)
     source = torch.from_numpy(crops.at).to(device)  # [B, W]
     frames = torch.from_numpy(crops.frames).to(device)
