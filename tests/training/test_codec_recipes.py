@@ -52,6 +52,12 @@ FLOW = flow.FlowRecipe(
     num_layers=1,
     num_layers_2=1,
     held_out=3,
+    voice_lift=0.0,
+    num_steps=4,
+    guidance_scale=1.5,
+)
+DECODER = refine.DecoderRecipe(
+    batch=2, crop_latents=10, adversarial_rows=1, discriminator_channels=2, voice_lift=0.0
 )
 
 
@@ -230,8 +236,7 @@ def flowing(corpus, trained, tmp_path_factory):
 
 
 def test_the_decoder_learns_from_sampled_latents(corpus, trained, flowing, tmp_path):
-    recipe = refine.DecoderRecipe(minutes=0.02, batch=2, crop_latents=10, adversarial_rows=1)
-    recipe = replace(recipe, peak_lr=3e-3, discriminator_channels=2, ema_decay=0.5)
+    recipe = replace(DECODER, minutes=0.02, peak_lr=3e-3, ema_decay=0.5)
     codec = flowing / "HeartCodec-oss"
     refine.train(recipe, refine.DecoderOptions(data=corpus, rvq=trained, codec=codec, out=tmp_path))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -247,7 +252,7 @@ def test_the_decoder_learns_from_sampled_latents(corpus, trained, flowing, tmp_p
 
 def test_a_decoder_hears_phonemes_in_what_it_makes(corpus, trained, flowing, tmp_path):
     """The listener's loss is of the two sounds, reaches the decoder and leaves the listener as it is."""
-    recipe = refine.DecoderRecipe(batch=2, crop_latents=10, discriminator_channels=2)
+    recipe = DECODER
     listener = encode.load_encoder(trained / "HeartCodec-oss-encoder", torch.device("cpu"))
     scalar = assemble.load_for_saving(flowing / "HeartCodec-oss").scalar_model
     options = refine.DecoderOptions(data=corpus, rvq=trained, codec=flowing, out=tmp_path)
@@ -278,7 +283,7 @@ def test_flow_follows_a_corpus_in_the_making(corpus, trained, flowing, tmp_path,
     make(range(4))
     encoder = encode.load_encoder(trained / "HeartCodec-oss-encoder", torch.device("cpu"))
     codec = assemble.load_for_saving(flowing / "HeartCodec-oss")
-    follow = flow_data.Corpus(data, 5 * 30.5 / 3600, 3, encoder, codec)
+    follow = flow_data.Corpus(data, 5 * 30.5 / 3600, 3, 0.0, encoder, codec)
     first = follow.songs.count + follow.held.count
     before = follow.songs.latents[: 2 * follow.songs.frames].clone()
     make((4, 5))
@@ -290,7 +295,8 @@ def test_flow_follows_a_corpus_in_the_making(corpus, trained, flowing, tmp_path,
     assert torch.equal(follow.songs.latents[: len(before)], before)
     assert follow.songs.frames == follow.songs.end and follow.songs.frames % follow.songs.count == 0
     assert follow.songs.starts(200).max() <= follow.songs.frames - flow.WINDOW_FRAMES
-    follow.songs.add(torch.zeros(2, 48000 * 200))
+    long = torch.zeros(2, 48000 * 200)
+    follow.songs.add(long, long)
     assert follow.songs.count + follow.held.count == 6  # no room for so long a song
 
 
@@ -312,6 +318,7 @@ def test_flow_learns_and_the_parts_make_a_folder(trained, flowing, tmp_path, mon
     assemble.main()
     assert checkpoints.find(nano).name == "HeartMuLa-nano"
     codec = HeartCodec.from_pretrained(nano / "HeartCodec-oss")
+    assert (codec.config.num_steps, codec.config.guidance_scale) == (4, 1.5)  # as the recipe says
     wave = codec.detokenize(torch.zeros(8, 3, dtype=torch.long), num_steps=1)
     assert wave.shape == (2, 3 * 3840) and wave.isfinite().all()
     assert (nano / "tokenizer.json").read_text() == "{}\n"
@@ -332,16 +339,46 @@ def test_flow_and_decoder_of_analysed_latents_are_trained_apart(corpus, trained,
     options = refine.DecoderOptions(
         data=corpus, rvq=trained, codec=codec, sq=tmp_path / "other", out=out
     )
-    recipe = refine.DecoderRecipe(minutes=0, steps=1, batch=2, crop_latents=10, peak_lr=1e-9)
-    recipe = replace(recipe, discriminator_channels=2, adversarial_rows=1)
+    recipe = replace(DECODER, minutes=0, steps=1, peak_lr=1e-9)
     refine.train(recipe, options)
     learned = assemble.load_for_saving(out / "HeartCodec-oss")
     assert learned.scalar_model.encoder is None
     held = learned.scalar_model.decoder[-1].weight
     torch.testing.assert_close(held, kinds["other"].decoder[-1].weight, atol=5e-3, rtol=0)
     other = replace(options, codec=flowing / "HeartCodec-oss", out=tmp_path / "no")
-    with pytest.raises(UsageError, match="scalar_encoder analysis, the codec learned"):
+    with pytest.raises(UsageError, match="scalar_encoder analysis, not learned"):
         refine.train(recipe, other)
+
+
+def test_flow_that_goes_on_samples_as_its_recipe_says(corpus, trained, flowing, tmp_path):
+    codec = flowing / "HeartCodec-oss"
+    options = flow.FlowOptions(data=corpus, rvq=trained, init=codec, out=tmp_path)
+    flow.train(replace(FLOW, minutes=0, steps=1, num_steps=2, guidance_scale=3.0), options)
+    config = assemble.load_for_saving(tmp_path / "HeartCodec-oss").config
+    assert (config.num_steps, config.guidance_scale) == (2, 3.0)
+
+
+def test_voices_are_lifted(corpus, tmp_path):
+    """A hum and a quieter voice: the lifted song has the voice louder against the hum, and is as loud in all."""
+    for part in ("audio", "truth", "stems/s0"):
+        (tmp_path / part).mkdir(parents=True)
+    shutil.copy(corpus / "truth" / "s0.json", tmp_path / "truth")
+    time = np.arange(48000) / 48000
+    hum, voice = (
+        0.2 * np.sin(2 * np.pi * hertz * time)[:, None].repeat(2, 1) for hertz in (60, 440)
+    )
+    soundfile.write(tmp_path / "audio" / "s0.flac", hum + voice, 48000)
+    with pytest.raises(HeartlibError, match="--stems voice second, or give --voice-lift 0"):
+        (tmp_path / "stems" / "s0").rmdir()
+        corpus_audio.read_lifted(tmp_path, "s0", 48000, 6.0)
+    (tmp_path / "stems" / "s0").mkdir()
+    soundfile.write(tmp_path / "stems" / "s0" / "voice.flac", voice, 48000)
+    plain, lifted = corpus_audio.read_lifted(tmp_path, "s0", 48000, 6.0)
+    assert lifted.square().mean().item() == pytest.approx(plain.square().mean().item(), rel=1e-3)
+    level = torch.fft.rfft(lifted[0]).abs()  # a bin a hertz
+    assert 20 * torch.log10(level[440] / level[60]).item() == pytest.approx(6.0, abs=0.05)
+    same, also = corpus_audio.read_lifted(tmp_path, "s0", 48000, 0.0)
+    assert torch.equal(same, also) and torch.equal(same, plain)
 
 
 def test_too_little_music_is_said(corpus, trained, tmp_path):

@@ -2,8 +2,8 @@
 
 A learned encoder puts phase into every latent, and a flow can only guess phase: what it samples has little in
 common with the true latents, and words are lost. Here 48 latents are the lowest coefficients of a modified discrete cosine
-transform (below 600 Hz, where melody and bass are), with their phase; 80 are the log power of 20 bands from 200 Hz to 16 kHz
-every 10 ms, which follow from what is sung and played. The decoder makes the upper sounds of both, as spectral band
+transform (below 600 Hz, where melody and bass are), with their phase; 80 are the log power of 40 bands from 500 Hz to 16 kHz
+every 20 ms, which follow from what is sung and played. The decoder makes the upper sounds of both, as spectral band
 replication does (Dietz et al. 2002). HeartCodecConfig's `scalar_encoder: "analysis"` marks a codec of such latents.
 
 Legend: B rows (one a channel of a song), n samples at 48 kHz, T latents at 25 Hz, k coefficient.
@@ -25,13 +25,13 @@ SAMPLE_RATE = 48_000
 HOP = 1920  # samples a latent
 COEFFICIENTS = 48
 SCALE = 0.6  # of a coefficient, whose deviation is 0.37 in music
-PARTS = 4  # of a latent's 40 ms, each with its levels
-BANDS = 20
-BAND_RANGE = (200.0, 16_000.0)  # Hz
+PARTS = 2  # of a latent's 40 ms, each with its levels
+BANDS = 40
+BAND_RANGE = (500.0, 16_000.0)  # Hz
 N_FFT = 1024
 FLOOR = 1e-3  # power that counts as silence
-MEAN = 4.0  # of the lowest band's log power in music
-SLOPE = 0.42  # by which it falls from band to band
+MEAN = 3.2  # of the lowest band's log power in music
+SLOPE = 0.19  # by which it falls from band to band
 SPREAD = 6.4  # of log power around it that latents reach
 
 

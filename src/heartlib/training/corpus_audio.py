@@ -91,6 +91,28 @@ def read_voices(folder: Path, song: str, length: int, truth: dict[str, Any]) -> 
     return voices
 
 
+def read_lifted(folder: Path, song: str, sample_rate: int, lift: float) -> tuple[Tensor, Tensor]:
+    """A song [2, n], and the same with its voices `lift` dB louder, as loud in all.
+
+    HeartlibError as `read_song` and `read_voices` raise it, and where a song that is sung has no stems.
+    """
+    wave = read_song(folder, song, sample_rate)
+    if not lift:
+        return wave, wave
+    truth = json.loads((folder / "truth" / f"{song}.json").read_text(encoding="utf-8"))
+    if not truth["words"]:
+        return wave, wave
+    voices = read_voices(folder, song, wave.shape[1], truth)
+    if voices is None:
+        raise HeartlibError(
+            f"{folder / 'stems' / song} is not there, and voices cannot be lifted without it: make the "
+            "corpus with --stems voice second, or give --voice-lift 0"
+        )
+    lifted = wave + (10 ** (lift / 20) - 1) * voices
+    lifted *= wave.square().mean().sqrt() / lifted.square().mean().sqrt().clamp_min(1e-6)
+    return wave, lifted.clamp_(-1, 1)
+
+
 def read_songs(
     folder: Path, ids: list[str], sample_rate: int, what: str = "songs"
 ) -> Iterator[tuple[str, Tensor]]:

@@ -60,6 +60,8 @@ def build_codec(rvq: Path, sq: Path, recipe: FlowRecipe, device: torch.device) -
         num_layers=recipe.num_layers,
         num_layers_2=recipe.num_layers_2,
         in_channels=2 * scalar.out_channels + encoder.dim,
+        num_steps=recipe.num_steps,
+        guidance_scale=recipe.guidance_scale,
     )
     codec = HeartCodec(config)
     codec.scalar_model.load_state_dict(load_file(sq / "model.safetensors"))
@@ -113,13 +115,21 @@ def flow_loss(flow: FlowMatching, codes: Tensor, latents: Tensor, recipe: FlowRe
     return error.sum() / (free.sum() * latents.shape[-1])
 
 
+def sample(codec: HeartCodec, codes: Tensor, noise: Tensor) -> Tensor:
+    """Latents [B, 2T, 256] of codes [B, K, T], in the steps and with the guidance of the codec's config."""
+    config = codec.config
+    return codec.flow_matching.sample(
+        codes, noise, num_steps=config.num_steps, guidance_scale=config.guidance_scale
+    )
+
+
 @torch.inference_mode()
 def samples(codec: HeartCodec, held: Pairs, log: Log, step: int, count: int) -> dict[str, float]:
     """Decode held-out windows from their codes, hear them beside the scalar codec's own, measure both."""
     starts = torch.arange(count, device=codec.device) * WINDOW_FRAMES
     starts = starts[starts + WINDOW_FRAMES <= held.frames]
     codes, latents = held.crops(starts, WINDOW_FRAMES)
-    made = codec.flow_matching.sample(codes, torch.randn_like(latents))
+    made = sample(codec, codes, torch.randn_like(latents))
     for i in range(len(starts)):
         for name, source in (("scalar", latents), ("flow", made)):
             wave = codec.scalar_model.decode(split_channels(source[i : i + 1]))[:, 0]
@@ -137,6 +147,9 @@ def begin(recipe: FlowRecipe, options: FlowOptions, device: torch.device) -> Hea
         assert options.sq
         return build_codec(options.rvq, options.sq, recipe, device)
     codec = load_for_saving(options.init).to(device)
+    codec.config = replace(
+        codec.config, num_steps=recipe.num_steps, guidance_scale=recipe.guidance_scale
+    )
     take_codebooks(codec, options.rvq)
     codec.requires_grad_(False)
     codec.flow_matching.estimator.requires_grad_(True)
@@ -153,7 +166,9 @@ def train(recipe: FlowRecipe, options: FlowOptions) -> None:
     flow = codec.flow_matching
     encoder = load_encoder(options.rvq / "HeartCodec-oss-encoder", device)
     run.workers.alone(options.follow, "--follow")
-    corpus = Corpus(options.data, options.follow, recipe.held_out, encoder, codec)
+    corpus = Corpus(
+        options.data, options.follow, recipe.held_out, recipe.voice_lift, encoder, codec
+    )
     songs, held = corpus.songs, corpus.held
     learned = nn.ModuleDict(
         {"estimator": flow.estimator, "cond_feature_emb": flow.cond_feature_emb}

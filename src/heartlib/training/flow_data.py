@@ -22,8 +22,8 @@ from heartlib.training.corpus_audio import (
     FIRST_SONGS,
     Arriving,
     hash_of,
-    read_song,
-    read_songs,
+    read_each,
+    read_lifted,
     song_ids,
     song_seconds,
     split,
@@ -43,7 +43,8 @@ def encode_latents(scalar: SQCodec, wave: Tensor, frames: int) -> Tensor:
 class Pairs:
     """Codes [K, T] and latents [2T, 256] of songs end to end, on the device.
 
-    There is room for so many frames, and more songs may come while a recorded step reads them.
+    Codes are those of a song, latents those of the same with its voices lifted. There is room for so many
+    frames, and more songs may come while a recorded step reads them.
     """
 
     def __init__(self, room: int, encoder: MelEncoder, codec: HeartCodec) -> None:
@@ -56,24 +57,27 @@ class Pairs:
         self.frames, self.end, self.count = 0, torch.zeros((), device=device), 0
 
     @classmethod
-    def load(cls, folder: Path, ids: list[str], encoder: MelEncoder, codec: HeartCodec) -> Pairs:
-        """These songs of a corpus folder."""
+    def load(
+        cls, folder: Path, ids: list[str], lift: float, encoder: MelEncoder, codec: HeartCodec
+    ) -> Pairs:
+        """These songs of a corpus folder, their voices lifted by so many dB."""
         rate, size = codec.config.sample_rate, codec.config.samples_per_frame
         room = sum(-(-round(song_seconds(folder, song) * rate) // size) for song in ids)
         pairs = cls(room, encoder, codec)
-        for _, wave in read_songs(folder, ids, rate, "codes and latents"):
-            pairs.add(wave)
+        read = partial(read_lifted, folder, sample_rate=rate, lift=lift)
+        for _, song in read_each(ids, read, "codes and latents"):
+            pairs.add(*song)
         return pairs
 
-    def add(self, wave: Tensor) -> None:
-        """One more song [2, n], if there is room for it."""
+    def add(self, wave: Tensor, lifted: Tensor) -> None:
+        """One more song [2, n], as it is and as it is to sound, if there is room for it."""
         frames = -(-wave.shape[1] // self.codec.config.samples_per_frame)
         if self.frames + frames > self.room:
             return
         wave = wave.to(self.codec.device)
         codes = encode_song(self.encoder, self.codec.flow_matching.vq_embed, wave)
         self.codes[:, self.frames :][:, :frames] = codes
-        latents = encode_latents(self.codec.scalar_model, wave, frames)
+        latents = encode_latents(self.codec.scalar_model, lifted.to(wave.device), frames)
         self.latents[self.frames * LATENTS_PER_FRAME :][: len(latents)] = latents
         self.frames, self.count = self.frames + frames, self.count + 1
         self.end.fill_(self.frames)
@@ -96,19 +100,27 @@ class Corpus:
     """The songs to learn from and those held out: all there, or up to `follow` hours coming as they are made."""
 
     def __init__(
-        self, data: Path, follow: float, held_out: int, encoder: MelEncoder, codec: HeartCodec
+        self,
+        data: Path,
+        follow: float,
+        held_out: int,
+        lift: float,
+        encoder: MelEncoder,
+        codec: HeartCodec,
     ) -> None:
         self.held_out, self.arriving = held_out, None
         if follow:
             rate = codec.config.sample_rate
-            self.arriving = Arriving(data, partial(read_song, data, sample_rate=rate))
+            read = partial(read_lifted, data, sample_rate=rate, lift=lift)
+            self.arriving = Arriving(data, read)
             room = round(follow * 3600 * rate / codec.config.samples_per_frame)
             self.songs = Pairs(room, encoder, codec)
             self.held = Pairs(2 * room // held_out, encoder, codec)
             self.place(self.arriving.first(FIRST_SONGS, held_out))
         else:
             self.songs, self.held = (
-                Pairs.load(data, ids, encoder, codec) for ids in split(song_ids(data), held_out)
+                Pairs.load(data, ids, lift, encoder, codec)
+                for ids in split(song_ids(data), held_out)
             )
         for name, part in (("training", self.songs), ("held-out", self.held)):
             if part.frames <= WINDOW_FRAMES:
@@ -118,10 +130,10 @@ class Corpus:
                     f"give more than {WINDOW_FRAMES}"
                 )
 
-    def place(self, found: list[tuple[str, Tensor]]) -> None:
+    def place(self, found: list[tuple[str, tuple[Tensor, Tensor]]]) -> None:
         """Puts songs that have arrived to those to learn from or to those held out."""
-        for song, wave in found:
-            (self.songs if hash_of(song, self.held_out) else self.held).add(wave)
+        for name, song in found:
+            (self.songs if hash_of(name, self.held_out) else self.held).add(*song)
 
     def grow(self) -> None:
         """Takes the songs that have come."""

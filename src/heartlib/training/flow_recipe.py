@@ -22,11 +22,16 @@ class FlowRecipe(Recipe):
     head_dim: int = 48
     num_layers: int = 6
     num_layers_2: int = 1
+    voice_lift: float = 3.0  # dB by which voices shall sound louder than what the codes are of
+    num_steps: int = 6  # in which the codec samples, written into its config
+    guidance_scale: float = 2.5  # likewise
     held_out: int = 16  # one song in so many
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_least(1, "batch", "num_heads", "num_layers", "num_layers_2")
+        self.at_least(1, "batch", "num_heads", "num_layers", "num_layers_2", "num_steps")
+        self.at_least(0, "voice_lift")
+        self.at_least(1, "guidance_scale")
         self.at_least(2, "held_out")
         self.shares("condition_dropout")
         if not 0 <= self.context_share <= 1:

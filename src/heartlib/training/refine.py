@@ -17,28 +17,28 @@ from __future__ import annotations
 import copy
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import trange
 
-from heartlib import checkpoints
-from heartlib.errors import HeartlibError, UsageError
-from heartlib.heartcodec import HeartCodec, HeartCodecConfig
+from heartlib.errors import HeartlibError
+from heartlib.heartcodec import HeartCodec
 from heartlib.heartcodec.encoding import load_encoder
 from heartlib.heartcodec.modeling_heartcodec import WINDOW_FRAMES, WINDOW_LATENTS, split_channels
 from heartlib.heartcodec.models.query_transformer import MelEncoder
-from heartlib.heartcodec.models.sq_codec import SQCodec, fold_weight_norm
+from heartlib.heartcodec.models.sq_codec import SQCodec
 from heartlib.training.assemble import load_for_saving
 from heartlib.training.audio_data import to_float
-from heartlib.training.corpus_audio import read_songs, song_ids, split
+from heartlib.training.corpus_audio import read_each, read_lifted, song_ids, split
 from heartlib.training.encode import encode_song
+from heartlib.training.flow import sample
 from heartlib.training.losses import halves_l1, mel_distance
 from heartlib.training.run import Run
 from heartlib.training.sq_recipe import DecoderOptions, DecoderRecipe
-from heartlib.training.sq_trainer import Training, with_weight_norm
+from heartlib.training.sq_trainer import Training, load_scalar, with_weight_norm
 
 LEAD = 4  # latents at the start of a crop whose sound lacks its past: not judged
 SAMPLED = 16  # windows at once
@@ -53,14 +53,20 @@ class Windows:
     audio: Tensor
 
     @classmethod
-    def load(cls, folder: Path, ids: list[str], encoder: MelEncoder, codec: HeartCodec) -> Windows:
-        """Encode the songs and sample their latents, every window from noise of its own."""
+    def load(
+        cls, folder: Path, ids: list[str], lift: float, encoder: MelEncoder, codec: HeartCodec
+    ) -> Windows:
+        """Encode the songs and sample their latents, every window from noise of its own.
+
+        The sound is that of the songs with their voices lifted by so many dB.
+        """
         codes, audio, device = [], [], codec.device
         samples = codec.config.samples_per_frame
-        for _, wave in read_songs(folder, ids, codec.config.sample_rate, "codes"):
+        read = partial(read_lifted, folder, sample_rate=codec.config.sample_rate, lift=lift)
+        for _, (wave, lifted) in read_each(ids, read, "codes"):
             codes.append(encode_song(encoder, codec.flow_matching.vq_embed, wave.to(device)).long())
-            wave = nn.functional.pad(wave, (0, codes[-1].shape[1] * samples - wave.shape[1]))
-            audio.append((wave * 32767).round().to(torch.int16))
+            lifted = nn.functional.pad(lifted, (0, codes[-1].shape[1] * samples - wave.shape[1]))
+            audio.append((lifted * 32767).round().to(torch.int16))
         joined = torch.cat(codes, 1)
         count = joined.shape[1] // WINDOW_FRAMES
         if not count:
@@ -71,7 +77,8 @@ class Windows:
         windows = joined[:, : count * WINDOW_FRAMES].unflatten(1, (count, -1)).transpose(0, 1)
         sound = torch.cat(audio, 1)[:, : count * WINDOW_FRAMES * samples]
         return cls(
-            sample(codec, windows), sound.unflatten(1, (count, -1)).transpose(0, 1).to(device)
+            sample_windows(codec, windows),
+            sound.unflatten(1, (count, -1)).transpose(0, 1).to(device),
         )
 
     def rows(self, window: Tensor, first: Tensor, channel: Tensor, count: int, hop: int):
@@ -85,14 +92,14 @@ class Windows:
 
 
 @torch.inference_mode()
-def sample(codec: HeartCodec, windows: Tensor) -> Tensor:
+def sample_windows(codec: HeartCodec, windows: Tensor) -> Tensor:
     """Codes [W, K, 372] → latents float16 [W, 744, 256], as `detokenize` samples a first window."""
     parts = []
     for start in trange(0, len(windows), SAMPLED, desc="latents", unit="batch"):
         codes = windows[start : start + SAMPLED]
         noise = torch.randn(len(codes), WINDOW_LATENTS, codec.config.out_channels).to(codes.device)
         with torch.autocast(codes.device.type, torch.bfloat16, enabled=codes.is_cuda):
-            parts.append(codec.flow_matching.sample(codes, noise).to(torch.float16))
+            parts.append(sample(codec, codes, noise).to(torch.float16))
     return torch.cat(parts).clone()
 
 
@@ -105,10 +112,9 @@ class Refining(Training):
         """Start from a trained codec, whose encoder stays as it is; `listener` hears what is made."""
         super().__init__(run, recipe, config=scalar.config)
         self.listener, self.hearing_weight = listener.requires_grad_(False), recipe.hearing_weight
-        self.codec.load_state_dict(fold_weight_norm(copy.deepcopy(scalar)).state_dict())
+        self.go_on(scalar)
         if self.codec.encoder is not None:
             self.codec.encoder.requires_grad_(False)
-        self.ema.take(self.codec)
 
     def listened(self, made: Tensor, real: Tensor) -> dict[str, tuple[float, Tensor]]:
         """How far what the listener hears in rows `made` [B, n] is from what it hears in `real`, of its size."""
@@ -146,27 +152,19 @@ def decode_window(held: Windows, window: int, codec: SQCodec) -> Tensor:
         return codec.decode(split_channels(latents))[:, 0]
 
 
-def take_scalar(codec: HeartCodec, folder: Path) -> None:
-    """Puts the scalar codec of `folder` into a whole one; UsageError where it is of another shape or kind."""
-    config = checkpoints.read_config(folder, HeartCodecConfig)
-    for name in ("scalar_encoder", "init_channel"):
-        given, wanted = getattr(config, name), getattr(codec.config, name)
-        if given != wanted:
-            raise UsageError(f"{folder} has {name} {given}, the codec {wanted}: train both alike")
-    codec.scalar_model.load_state_dict(load_file(folder / "model.safetensors"))
-
-
 def train(recipe: DecoderRecipe, options: DecoderOptions) -> dict[str, float]:
     """Trains until the schedule, the lot or Ctrl-C ends it; resumes from OUT/state; last figures."""
     run = Run("decoder", recipe, options)
     device, out, data = run.device, options.out, options.data
     codec = load_for_saving(options.codec)
     if options.sq:
-        take_scalar(codec, options.sq)
+        codec.scalar_model = load_scalar(options.sq, codec.config)
     codec.to(device).eval().requires_grad_(False)
     encoder = load_encoder(options.rvq / "HeartCodec-oss-encoder", device)
     train_ids, held_ids = split(song_ids(data), recipe.held_out)
-    songs, held = (Windows.load(data, ids, encoder, codec) for ids in (train_ids, held_ids))
+    songs, held = (
+        Windows.load(data, ids, recipe.voice_lift, encoder, codec) for ids in (train_ids, held_ids)
+    )
     training = Refining(run, recipe, codec.scalar_model, encoder)
     run.resume()
     last, hop = WINDOW_LATENTS - recipe.crop_latents, codec.config.samples_per_latent

@@ -2,6 +2,7 @@
 
     heartlib train codec --data songs --out runs/sq --minutes 7
     heartlib train codec --data songs --out runs/sq --minutes 14 --lot 7    # half of it now
+    heartlib train codec --data songs --out runs/more --init runs/sq/sq_codec
 
 Writes OUT/sq_codec (config.json, model.safetensors: the running mean of the weights, names as
 published), OUT/samples (held-out songs: original, a pause, reconstruction), OUT/log.jsonl,
@@ -30,7 +31,7 @@ from heartlib.training.log import Log
 from heartlib.training.losses import mel_distance, si_sdr
 from heartlib.training.run import Run
 from heartlib.training.sq_recipe import SQOptions, SQRecipe
-from heartlib.training.sq_trainer import Training, with_weight_norm
+from heartlib.training.sq_trainer import Training, load_scalar, with_weight_norm
 
 SAMPLE_SECONDS = 6
 
@@ -93,7 +94,9 @@ def train(recipe: SQRecipe, options: SQOptions) -> dict[str, float]:
     songs = load_audio(files, run.device)
     held = HeldOut(load_audio(held_files[:8], run.device), hop)
     crops = Crops(songs, recipe.crop_latents * hop)
-    if not run.begun:
+    if options.init and not run.begun:
+        training.go_on(load_scalar(options.init, training.codec.config))
+    elif not run.begun:
         training.start(mono_rows(crops.batch(recipe.batch), recipe.gain_db))
     run.resume()
     log = run.start_log(hours=songs.hours, held_songs=len(held.ids), begins_at=run.step)

@@ -56,6 +56,7 @@ class SQOptions(Options):
     """What the scalar codec's recipe reads."""
 
     data: Path  # corpus folder
+    init: Path | None = None  # a scalar codec folder to begin with, not a lapped transform
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +72,14 @@ class DecoderRecipe(SQRecipe):
     adversarial_from: float = 0.05
     spectrum_weight: float = 0.0
     wave_weight: float = 0.0
+    voice_lift: float = 3.0  # dB, as the flow's recipe
     hearing_weight: float = 15.0  # what the codebooks' encoder hears in the sound
     held_out: int = 16  # one song in so many
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_least(2, "held_out")
-        self.at_least(0, "hearing_weight")
+        self.at_least(0, "hearing_weight", "voice_lift")
         self.at_least(8, "crop_latents")
 
 

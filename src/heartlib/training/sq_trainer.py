@@ -8,11 +8,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from heartlib import checkpoints
+from heartlib.errors import UsageError
 from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
 from heartlib.heartcodec.models.sq_codec import LEVELS, SQCodec, fold_weight_norm
 from heartlib.training.analysis import latents_of
@@ -27,6 +31,18 @@ from heartlib.training.losses import (
 )
 from heartlib.training.run import Run
 from heartlib.training.sq_recipe import SQRecipe
+
+
+def load_scalar(folder: Path, like: HeartCodecConfig) -> SQCodec:
+    """The scalar codec of a folder, under weight norm; UsageError where it is of another width or kind."""
+    config = checkpoints.read_config(folder, HeartCodecConfig)
+    for name in ("scalar_encoder", "init_channel"):
+        given, wanted = getattr(config, name), getattr(like, name)
+        if given != wanted:
+            raise UsageError(f"{folder} has {name} {given}, not {wanted}: train both alike")
+    scalar = SQCodec(config)
+    scalar.load_state_dict(load_file(folder / "model.safetensors"))
+    return scalar
 
 
 def disturb(latents: Tensor, share: float) -> Tensor:
@@ -77,6 +93,11 @@ class Training:
     def start(self, wave: Tensor) -> None:
         """Give the new codec the weights of a lapped transform, fitted to rows [B, 1, n]."""
         start_lapped(self.codec, wave)
+        self.ema.take(self.codec)
+
+    def go_on(self, scalar: SQCodec) -> None:
+        """Give the new codec the weights of a trained one, which is not changed."""
+        self.codec.load_state_dict(fold_weight_norm(copy.deepcopy(scalar)).state_dict())
         self.ema.take(self.codec)
 
     def mean_codec(self) -> SQCodec:
