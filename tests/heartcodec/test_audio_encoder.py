@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 import zlib
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from heartlib.errors import CheckpointError, UsageError
+from heartlib.errors import CheckpointError, HeartlibError, UsageError
 from heartlib.heartcodec import HeartCodec, HeartCodecConfig
 from heartlib.heartcodec.encoding import as_stereo
 from heartlib.heartcodec.models.audio_encoder import AudioEncoder, AudioEncoderConfig
@@ -198,6 +199,12 @@ def test_half_precision_leaves_encoder_and_codebooks_alone(folders: tuple[Path, 
     assert half.flow_matching.cond_feature_emb.weight.dtype == torch.bfloat16
     codes = torch.zeros(8, 2, dtype=torch.long)
     assert half.detokenize(codes, num_steps=1).isfinite().all()
+
+
+def test_without_transformers(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(HeartlibError, match=r"pip install 'heartlib\[transcribe\]'"):
+        HeartCodec.from_encoder_decoder_pretrained(*folders)
 
 
 def test_without_an_encoder(folders: tuple[Path, Path]):
