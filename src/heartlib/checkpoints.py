@@ -25,6 +25,7 @@ NANO = Path(__file__).parent / "nano"
 MULA_PREFIX = "HeartMuLa-oss-"
 HUB_COMMON = "HeartMuLa/HeartMuLaGen"
 HUB_CODEC = "HeartMuLa/HeartCodec-oss-20260123"
+HUB_ENCODER = "HeartMuLa/HeartCodec-oss-encoder"
 HUB_MULA = {
     "3B": "HeartMuLa/HeartMuLa-oss-3B",
     "3B-happy-new-year": "HeartMuLa/HeartMuLa-oss-3B-happy-new-year",
@@ -61,11 +62,6 @@ def find(path: str | Path = "nano", version: str | None = None) -> CheckpointPat
     Raises CheckpointError naming the missing file, its folder and the download command.
     """
     root, version = _root(path, version)
-    if not root.is_dir():
-        raise CheckpointError(
-            f"no checkpoint folder at {str(path)!r}; give a folder, 'nano', or download one with "
-            f"`heartlib download 3B --out ./ckpt`"
-        )
     found = sorted(p.name.removeprefix(MULA_PREFIX) for p in root.glob(MULA_PREFIX + "*"))
     if version is None:
         if len(found) != 1:
@@ -95,6 +91,18 @@ def find(path: str | Path = "nano", version: str | None = None) -> CheckpointPat
     return paths
 
 
+def find_codec(path: str | Path = "nano") -> tuple[Path, Path]:
+    """The folders of decoder and encoder in "nano", a folder, a hub id or a downloaded version.
+
+    Raises CheckpointError where there is no decoder; the encoder is looked at when it is loaded.
+    """
+    root, _ = _root(path, None)
+    decoder = root / "HeartCodec-oss"
+    if not (decoder / "config.json").is_file():
+        raise CheckpointError(f"config.json is missing in {decoder}{_hint('3B', root)}")
+    return decoder, root / "HeartCodec-oss-encoder"
+
+
 def _root(path: str | Path, version: str | None) -> tuple[Path, str | None]:
     if str(path) == "nano":
         return NANO, version
@@ -109,6 +117,11 @@ def _root(path: str | Path, version: str | None) -> tuple[Path, str | None]:
             raise CheckpointError(
                 f"{str(path)!r} is not downloaded yet: run `heartlib download {version}` (about 22 GB)"
             )
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"no checkpoint folder at {str(path)!r}; give a folder, 'nano', or download one with "
+            f"`heartlib download 3B --out ./ckpt`"
+        )
     return folder, version
 
 
@@ -118,9 +131,10 @@ def _hint(version: str, root: Path) -> str:
     return f"; download it with `heartlib download {version} --out {root}`"
 
 
-def download(version: str, folder: str | Path | None = None) -> Path:
+def download(version: str, folder: str | Path | None = None, *, encoder: bool = False) -> Path:
     """Fetch a published checkpoint from the Hugging Face hub into `folder` (default: the cache).
 
+    `encoder` adds what turns sound into codes.
     Interrupted downloads go on where they stopped. Raises UsageError for an unknown version and
     HeartlibError with the hub's own words when it cannot be reached.
     """
@@ -134,6 +148,8 @@ def download(version: str, folder: str | Path | None = None) -> Path:
         HUB_MULA[version]: root / f"{MULA_PREFIX}{version}",
         HUB_CODEC: root / "HeartCodec-oss",
     }
+    if encoder:
+        parts[HUB_ENCODER] = root / "HeartCodec-oss-encoder"
     for hub_id, target in parts.items():
         try:
             snapshot_download(

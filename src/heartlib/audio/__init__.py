@@ -4,15 +4,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from heartlib.audio.files import FORMATS, check_output, read, write
+    from heartlib.audio.files import FORMATS, check_output, limit_peak, read, write
     from heartlib.audio.resampling import resample
     from heartlib.audio.tags import read_tags, write_tags
 
-__all__ = ["FORMATS", "check_output", "read", "read_tags", "resample", "write", "write_tags"]
+__all__ = [
+    "FORMATS",
+    "check_output",
+    "limit_peak",
+    "read",
+    "read_tags",
+    "resample",
+    "write",
+    "write_tags",
+]
 
 _LAZY = {
     "FORMATS": "files",
     "check_output": "files",
+    "limit_peak": "files",
     "read": "files",
     "write": "files",
     "resample": "resampling",

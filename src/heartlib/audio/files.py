@@ -33,6 +33,7 @@ FORMATS = {
     "mp3": Format("MP3", "MPEG_LAYER_III", quality=0.1, bitrate_mode="VARIABLE"),
     "ogg": Format("OGG", "VORBIS", quality=0.3),
 }
+PEAK = 10 ** (-1 / 20)  # -1 dB: room for the overshoot of lossy formats
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
@@ -52,6 +53,11 @@ def check_output(path: str | Path, *, overwrite: bool = False, format: str | Non
     Returns the path that will be written, with links followed.
     """
     format_of(path, format)
+    return check_place(path, overwrite=overwrite)
+
+
+def check_place(path: str | Path, *, overwrite: bool = False) -> Path:
+    """`check_output` for a file of any kind."""
     target = Path(os.path.realpath(os.path.expanduser(path)))
     try:
         if target.is_dir():
@@ -62,7 +68,7 @@ def check_output(path: str | Path, *, overwrite: bool = False, format: str | Non
             )
         if not target.parent.is_dir():
             raise UsageError(f"{path}: there is no folder {target.parent}; make it first")
-        probe = _temporary(target)
+        probe = temporary(target)
         probe.open("xb").close()
         probe.unlink()
     except OSError as error:
@@ -76,6 +82,8 @@ def read(path: str | Path) -> tuple[np.ndarray, int]:
     UsageError where there is no such file, HeartlibError where it is not a sound with 1 or 2 channels.
     """
     path = Path(os.path.expanduser(path))
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give a sound file")
     if not path.is_file():
         raise UsageError(f"there is no sound file {path}")
     try:
@@ -89,6 +97,12 @@ def read(path: str | Path) -> tuple[np.ndarray, int]:
     if samples.shape[1] == 1:
         samples = np.repeat(samples, 2, axis=1)
     return np.ascontiguousarray(samples.T), int(rate)
+
+
+def limit_peak(wave: np.ndarray) -> np.ndarray:
+    """The wave [channels, n], turned down to a peak of -1 dB where it is above."""
+    peak = float(np.abs(wave).max(initial=0.0))
+    return wave * np.float32(PEAK / peak) if peak > PEAK else wave
 
 
 def write(
@@ -120,12 +134,12 @@ def write(
         )
     if kind.container == "MP3" and sample_rate not in MP3_RATES:
         raise UsageError(f"{path}: mp3 has no sample rate of {sample_rate} Hz; use wav or flac")
-    work = _temporary(target)
+    work = temporary(target)
     try:
         _encode(work, samples, sample_rate, kind)
         if tags is not None:
             write_tags(work, tags, container=kind.container)
-        _publish(work, target, overwrite)
+        publish(work, target, overwrite)
     except soundfile.SoundFileError as error:
         raise HeartlibError(f"{path} cannot be written: {error}") from error
     except OSError as error:
@@ -135,7 +149,8 @@ def write(
     return target
 
 
-def _temporary(target: Path) -> Path:
+def temporary(target: Path) -> Path:
+    """The name, in the same folder, under which a file is written until it is whole."""
     return target.with_name(f".heartlib-{secrets.token_hex(6)}.part")
 
 
@@ -155,7 +170,7 @@ def _encode(path: Path, samples: np.ndarray, sample_rate: int, kind: Format) -> 
             file.write(samples[start : start + sample_rate])
 
 
-def _publish(work: Path, target: Path, overwrite: bool) -> None:
+def publish(work: Path, target: Path, overwrite: bool) -> None:
     if overwrite:
         os.replace(work, target)
         return

@@ -11,7 +11,17 @@ from typing import NoReturn
 import heartlib
 from heartlib.errors import HeartlibError, UsageError
 
-COMMANDS = ("generate", "download", "doctor", "evaluate", "corpus", "train")
+COMMANDS = (
+    "generate",
+    "encode",
+    "decode",
+    "reconstruct",
+    "download",
+    "doctor",
+    "evaluate",
+    "corpus",
+    "train",
+)
 INTERRUPTED = 130
 
 

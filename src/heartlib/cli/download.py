@@ -17,6 +17,9 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("version", metavar="VERSION", help="3B, 3B-RL or 3B-happy-new-year")
+    parser.add_argument(
+        "--encoder", action="store_true", help="also what turns sound into codes (2.15 GB more)"
+    )
     parser.add_argument("--out", metavar="DIR", help="folder (default: heartlib's cache)")
 
 
@@ -24,7 +27,7 @@ def main(args: argparse.Namespace) -> int:
     """Download and say where it is."""
     from heartlib import checkpoints
 
-    folder = checkpoints.download(args.version, args.out)
+    folder = checkpoints.download(args.version, args.out, encoder=args.encoder)
     print(f"{args.version} is in {folder}")
     print(f"sing with it: heartlib generate --model {folder} --version {args.version} ...")
     return 0

@@ -1,23 +1,27 @@
-"""HeartCodec: codes to sound, window by window.
+"""HeartCodec: sound to codes, and codes to sound window by window.
 
 Shapes: K codebooks, T frames (12.5 Hz), N samples = 3,840·T at 48 kHz, 2 channels, W windows.
 Source: HeartMuLa (arXiv 2601.10547).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from heartlib import checkpoints
-from heartlib.errors import UsageError
+from heartlib.errors import CheckpointError, UsageError
 from heartlib.heartcodec.configuration_heartcodec import (
     CHANNELS,
     LATENTS_PER_FRAME,
     HeartCodecConfig,
 )
+from heartlib.heartcodec.encoding import as_stereo, load_any_encoder
+from heartlib.heartcodec.models.audio_encoder import AudioEncoder
 from heartlib.heartcodec.models.flow_matching import FlowMatching
+from heartlib.heartcodec.models.query_transformer import MelEncoder
 from heartlib.heartcodec.models.sq_codec import SQCodec, fold_weight_norm
 
 WINDOW_FRAMES = 372  # 29.76 s
@@ -53,6 +57,12 @@ def split_channels(latents: Tensor) -> Tensor:
     return latents.unflatten(-1, (CHANNELS, -1)).permute(0, 2, 3, 1).flatten(0, 1)
 
 
+def _dtypes(dtype: torch.dtype) -> Callable[[str], torch.dtype]:
+    """`dtype` for the flow, float32 for the codebooks and the scalar codec: near is what rounds right."""
+    exact = ("scalar_model.", "flow_matching.vq_embed.")
+    return lambda name: torch.float32 if name.startswith(exact) else dtype
+
+
 def _strip_prefix(name: str) -> str:
     """Newer exports put `decoder.` before every name; the published weights do not."""
     for part in ("flow_matching.", "scalar_model."):
@@ -62,13 +72,16 @@ def _strip_prefix(name: str) -> str:
 
 
 class HeartCodec(nn.Module):
-    """The codec's decoder: residual codebooks, flow matching and the scalar codec."""
+    """Residual codebooks, flow matching and the scalar codec; where it was loaded, the encoder too."""
+
+    encoder: MelEncoder | AudioEncoder | None
 
     def __init__(self, config: HeartCodecConfig):
         super().__init__()
         self.config = config
         self.flow_matching = FlowMatching(config)
         self.scalar_model = SQCodec(config)
+        self.encoder = None
 
     @classmethod
     def from_pretrained(
@@ -79,8 +92,8 @@ class HeartCodec(nn.Module):
     ) -> "HeartCodec":
         """Load a `HeartCodec-oss` folder for decoding: without the scalar encoder, its weight norm folded.
 
-        `dtype` is the flow matching's; the scalar codec stays float32, since its rounding turns small
-        errors into audible ones. Raises CheckpointError naming file and tensor.
+        `dtype` is the flow matching's. The codebooks stay float32, and the scalar codec does, since its
+        rounding turns small errors into audible ones. Raises CheckpointError naming file and tensor.
         """
         config = checkpoints.read_config(folder, HeartCodecConfig)
         with torch.device("meta"):
@@ -90,12 +103,34 @@ class HeartCodec(nn.Module):
             codec,
             folder,
             device=device,
-            dtype=lambda name: torch.float32 if name.startswith("scalar_model.") else dtype,
+            dtype=_dtypes(dtype),
             rename=_strip_prefix,
             ignore=(".pos_embeddings.theta", ".pos_embeddings.cache", "scalar_model.encoder."),
         )
         fold_weight_norm(codec.scalar_model)
         return codec.eval().requires_grad_(False)
+
+    @classmethod
+    def from_encoder_decoder_pretrained(
+        cls,
+        decoder: str | Path,
+        encoder: str | Path,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> "HeartCodec":
+        """Load a `HeartCodec-oss` folder and a `HeartCodec-oss-encoder` folder, to encode and decode.
+
+        `dtype` is the flow matching's; the encoder is float32. Raises CheckpointError for a folder that
+        is none, or where the two do not fit.
+        """
+        codec = cls.from_pretrained(decoder, device, dtype)
+        codec.encoder = load_any_encoder(encoder, device)
+        if codec.encoder.config.dim != codec.config.dim:
+            raise CheckpointError(
+                f"{encoder} makes features of width {codec.encoder.config.dim}, the codebooks of {decoder} "
+                f"take {codec.config.dim}: they are not of one codec"
+            )
+        return codec
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Write config.json and model.safetensors; only before the weight norm is folded."""
@@ -104,6 +139,30 @@ class HeartCodec(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.flow_matching.zero_cond_embedding1.device
+
+    @torch.inference_mode()
+    def tokenize(
+        self, wave: Any, sample_rate: int, progress: Callable[[int, int], object] | None = None
+    ) -> Tensor:
+        """Waveform [n], [1, n] or [2, n] at any rate in Hz → codes [K, T], int64 on the CPU.
+
+        T is one frame for each 80 ms begun; the published encoder adds one where the last is full.
+        `progress` is told how many frames of T are done. Raises UsageError for a codec without an encoder
+        or a wave that is not one.
+        """
+        if self.encoder is None:
+            raise UsageError(
+                "this codec was loaded without its encoder; load both with "
+                "HeartCodec.from_encoder_decoder_pretrained(decoder, encoder)"
+            )
+        stereo = as_stereo(wave, sample_rate, self.encoder.sample_rate).to(self.device)
+        frames, codes, done = self.encoder.count_frames(stereo.shape[1]), [], 0
+        for features in self.encoder.pieces(stereo):
+            codes.append(self.flow_matching.vq_embed.encode(features[None])[0].cpu())
+            done += len(features)
+            if progress is not None:
+                progress(done, frames)
+        return torch.cat(codes, dim=1)
 
     def detokenize(
         self,

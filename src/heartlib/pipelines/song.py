@@ -8,8 +8,6 @@ import torch
 
 import heartlib
 
-PEAK = 10 ** (-1 / 20)  # -1 dB: room for the overshoot of lossy formats
-
 
 @dataclass
 class Song:
@@ -67,9 +65,8 @@ class Song:
         """
         from heartlib import audio
 
-        peak = float(self.waveform.abs().max()) if self.waveform.numel() else 0.0
-        wave = self.waveform * (PEAK / peak) if peak > PEAK else self.waveform
+        wave = audio.limit_peak(self.waveform.numpy())
         self.path = audio.write(
-            path, wave.numpy(), self.sample_rate, tags=self.metadata(), overwrite=overwrite
+            path, wave, self.sample_rate, tags=self.metadata(), overwrite=overwrite
         )
         return self.path

@@ -40,6 +40,7 @@ class FlowMatching(nn.Module):
 
     def condition(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """Quantised features [B, T, D] → condition [B, 2T, D]; latent frames off the mask get none."""
+        features = features.to(self.cond_feature_emb.weight.dtype)
         condition = self.cond_feature_emb(features).repeat_interleave(2, dim=1)
         if mask is None:
             return condition

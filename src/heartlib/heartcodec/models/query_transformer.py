@@ -5,6 +5,7 @@ After every two 25 Hz tokens stands a learned query; its output is the frame's f
 local, so that a frame is coded alike wherever it stands in a song.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -19,6 +20,7 @@ from heartlib.heartcodec.models.transformer import FeedForward, rope_table, rota
 TOKENS_PER_FRAME = LATENTS_PER_FRAME + 1  # two of the audio, one query
 LOG_FLOOR = 1e-3  # power of a mel band that counts as silence
 MEL_PER_FRAME = 8
+PIECE_FRAMES = 372  # coded at once
 
 
 @dataclass(frozen=True)
@@ -157,3 +159,26 @@ class MelEncoder(nn.Module):
 
     def forward(self, wave: Tensor) -> Tensor:
         return self.transformer(self.log_mel(wave))
+
+    @property
+    def sample_rate(self) -> int:
+        return self.config.sample_rate
+
+    @property
+    def samples_per_frame(self) -> int:
+        return MEL_PER_FRAME * self.config.hop_length
+
+    def count_frames(self, samples: int) -> int:
+        return -(-samples // self.samples_per_frame)
+
+    def pieces(self, wave: Tensor) -> Iterator[Tensor]:
+        """Audio of any length [2, n] → features [t, dim] piece by piece, as the whole gives them.
+
+        A piece hears as far beyond its ends as the blocks reach, two frames more for spectrum and
+        convolutions.
+        """
+        beyond = self.config.reach_frames * self.config.num_layers + 2
+        for first in range(0, self.count_frames(wave.shape[1]), PIECE_FRAMES):
+            start, end = max(0, first - beyond), first + PIECE_FRAMES + beyond
+            heard = wave[None, :, start * self.samples_per_frame : end * self.samples_per_frame]
+            yield self(heard)[0, first - start : first - start + PIECE_FRAMES]
