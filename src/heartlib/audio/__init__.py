@@ -4,18 +4,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from heartlib.audio.files import FORMATS, check_output, read, write
-    from heartlib.audio.resampling import resample
+    from heartlib.audio.files import FORMATS, check_output, read, read_pieces, write
+    from heartlib.audio.resampling import resample, resample_pieces
     from heartlib.audio.tags import read_tags, write_tags
 
-__all__ = ["FORMATS", "check_output", "read", "read_tags", "resample", "write", "write_tags"]
+__all__ = [
+    "FORMATS",
+    "check_output",
+    "read",
+    "read_pieces",
+    "read_tags",
+    "resample",
+    "resample_pieces",
+    "write",
+    "write_tags",
+]
 
 _LAZY = {
     "FORMATS": "files",
     "check_output": "files",
     "read": "files",
+    "read_pieces": "files",
     "write": "files",
     "resample": "resampling",
+    "resample_pieces": "resampling",
     "read_tags": "tags",
     "write_tags": "tags",
 }

@@ -11,7 +11,7 @@ from typing import NoReturn
 import heartlib
 from heartlib.errors import HeartlibError, UsageError
 
-COMMANDS = ("generate", "download", "doctor", "evaluate", "corpus", "train")
+COMMANDS = ("generate", "download", "doctor", "evaluate", "index", "search", "corpus", "train")
 INTERRUPTED = 130
 
 
