@@ -66,8 +66,8 @@ def main(args: argparse.Namespace) -> int:
             return INTERRUPTED
     songs = report.kept + report.new + report.changed
     print(
-        f"{songs} songs in {index.file.path}: {report.new} new, {report.changed} changed, "
-        f"{report.gone} gone"
+        f"{songs} song{'' if songs == 1 else 's'} in {index.file.path}: {report.new} new, "
+        f"{report.changed} changed, {report.gone} gone"
     )
     unread = [f"{printable(name)} {reason}" for name, reason in report.skipped.items()]
     for lines, what in ((unread, "skipped"), (map(printable, report.others), "not audio")):

@@ -64,7 +64,12 @@ class TextTower(nn.Module):
     def __init__(self, config: HeartCLAPConfig) -> None:
         super().__init__()
         self.pad_id = config.pad_id
-        self.embedding = nn.Embedding(config.vocab_size, config.text_width)
+        table = torch.empty(config.vocab_size, config.text_width)
+        self.embedding = nn.Embedding.from_pretrained(table, freeze=False)
+        if (
+            not table.is_meta
+        ):  # normal numbers on "meta" import torch's compiler, which takes seconds
+            self.embedding.reset_parameters()
         self.positions = nn.Parameter(torch.zeros(config.max_tokens, config.text_width))
         self.blocks = stack(
             config.text_width, config.text_heads, config.text_layers, config.dropout
