@@ -15,7 +15,7 @@ import soundfile
 
 from heartlib import audio
 from heartlib.checkpoints import NANO
-from heartlib.errors import HeartlibError, UsageError
+from heartlib.errors import CheckpointError, HeartlibError, UsageError
 from heartlib.heartclap import HeartCLAP
 from heartlib.heartclap.index import FILE, MusicIndex
 
@@ -309,6 +309,14 @@ def test_another_model_is_refused(music: Path, tmp_path: Path, clap: HeartCLAP):
     assert len(names(MusicIndex(music))) == 3
     with pytest.raises(HeartlibError, match="there is no HeartCLAP in"):
         MusicIndex(music, model=tmp_path)
+
+
+def test_a_damaged_model_is_told_and_not_of_each_song(music: Path, tmp_path: Path, monkeypatch):
+    broken = Path(shutil.copytree(NANO / "HeartCLAP-oss", tmp_path / "broken"))
+    os.truncate(broken / "model.safetensors", 100_000)
+    monkeypatch.undo()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        MusicIndex(music, model=broken).update()
 
 
 def foreign(file: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 SHOWN = 5
+NAME_SHOWN = 30
 INTERRUPTED = 130
 
 
@@ -55,11 +56,12 @@ def main(args: argparse.Namespace) -> int:
 
         def progress(done: int, total: int, name: str) -> None:
             bar.total = total
-            bar.set_description(printable(name), refresh=False)
             bar.update(done - bar.n)
+            bar.set_description(printable(name)[-NAME_SHOWN:])
 
         try:
             report = index.update(progress)
+            bar.update((bar.total or 0) - bar.n)
         except KeyboardInterrupt:
             bar.close()
             print("stopped; what was embedded is kept, the same command goes on", file=sys.stderr)

@@ -25,6 +25,10 @@ FILE = ".heartlib-index.sqlite"
 RATES = (1000, 1_000_000)  # Hz; a damaged header may claim that a minute of samples is a month
 
 
+class SongError(HeartlibError):
+    """A sound file that cannot be embedded."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A song and the cosine between its place and the query's, -1 to 1."""
@@ -108,17 +112,19 @@ class MusicIndex:
         self._check(folder)
         before = self.file.songs()
         report = Updated(skipped=found.skipped)
-        report.others = [name for name in found.others if folder / name != self.file.path]
+        itself = self.file.path.name
+        report.others = [name for name in found.others if Path(name).name != itself]
         todo = [name for name, stat in found.songs.items() if before.get(name) != stat]
         for done, name in enumerate(todo):
             if progress:
                 progress(done, len(todo), name)
             try:
-                self._add(folder, name, found.songs[name])
-            except HeartlibError as error:
+                digest, place = self._place(folder / name)
+            except SongError as error:
                 report.skipped[name] = str(error).removeprefix(f"{folder / name} ")
                 self.file.forget([name])
             else:
+                self.file.put([(name, found.songs[name], digest, place)])
                 report.new += name not in before
                 report.changed += name in before
         self.file.forget(before.keys() - found.songs.keys())
@@ -145,7 +151,10 @@ class MusicIndex:
                 raise UsageError("the text is empty: describe the music, 'slow sad piano' say")
             places.append(self.model.embed_text([text])[0].float().cpu().numpy())
         if like is not None:
-            places.append(self._place(Path(like).expanduser())[1])
+            song = Path(like).expanduser()
+            if not song.is_file():
+                raise UsageError(f"there is no sound file {song}")
+            places.append(self._place(song)[1])
         return self.nearest(np.sum(places, axis=0), count, leave_out=like)
 
     def nearest(
@@ -177,32 +186,30 @@ class MusicIndex:
                 f"the index {self.file.path} is of {about.folder}, not of {folder}: give another --index"
             )
 
-    def _add(self, folder: Path, name: str, stat: tuple[int, int]) -> None:
-        self.file.put([(name, stat, *self._place(folder / name))])
-
     def _place(self, path: Path) -> tuple[bytes, np.ndarray]:
         """The hash of a sound file and its place [D]; embedded only where its content is not known."""
-        if not path.is_file():
-            raise UsageError(f"there is no sound file {path}")
         try:
             digest = file_hash(path)
         except OSError as error:
-            raise HeartlibError(f"{path} cannot be read: {error.strerror}") from error
+            raise SongError(f"{path} cannot be read: {error.strerror}") from error
         known = self.file.place(digest)
         return digest, self._embed(path) if known is None else known
 
     def _embed(self, path: Path) -> np.ndarray:
+        model = self.model
         if not path.stat().st_size:
-            raise HeartlibError(f"{path} is empty")
-        pieces, rate = audio.read_pieces(path)
-        if not RATES[0] <= rate <= RATES[1]:
-            raise HeartlibError(
-                f"{path} has a sample rate of {rate} Hz; {RATES[0]} to {RATES[1]} are music"
-            )
+            raise SongError(f"{path} is empty")
         try:
-            return self.model.embed_pieces(pieces, rate).float().cpu().numpy()
+            pieces, rate = audio.read_pieces(path)
+            if not RATES[0] <= rate <= RATES[1]:
+                raise SongError(
+                    f"{path} has a sample rate of {rate} Hz; {RATES[0]} to {RATES[1]} are music"
+                )
+            return model.embed_pieces(pieces, rate).float().cpu().numpy()
         except UsageError as error:
-            raise HeartlibError(f"{path} cannot be embedded: {error}") from error
+            raise SongError(f"{path} cannot be embedded: {error}") from error
+        except HeartlibError as error:
+            raise SongError(str(error)) from error
 
 
 def _folder(folder: str | Path) -> Path:

@@ -146,7 +146,7 @@ class IndexFile:
                 hint = "another program writes it; try again when that has ended"
             elif "not a database" in reason:
                 hint = "give another file with --index, or remove it and run `heartlib index` again"
-            elif "readonly" in reason or "unable to open" in reason or "full" in reason:
+            elif any(word in reason for word in ("readonly", "unable to open", "full", "I/O")):
                 hint = "give a file that can be written with --index"
             else:
                 hint = "it is damaged: remove it and run `heartlib index` again"
