@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
     index = MusicIndex(
         args.folder, file=args.index, model=args.model, device=parse_device(args.device)
     )
-    with tqdm(unit="song", file=sys.stderr, disable=None) as bar:
+    with tqdm(unit="song", file=sys.stderr, leave=False, disable=None) as bar:
 
         def progress(done: int, total: int, name: str) -> None:
             bar.total = total
@@ -61,7 +61,6 @@ def main(args: argparse.Namespace) -> int:
 
         try:
             report = index.update(progress)
-            bar.update((bar.total or 0) - bar.n)
         except KeyboardInterrupt:
             bar.close()
             print("stopped; what was embedded is kept, the same command goes on", file=sys.stderr)

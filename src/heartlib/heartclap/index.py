@@ -6,6 +6,7 @@ query's: one product of a matrix [N, D] and a vector [D], exact.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -218,4 +219,6 @@ def _folder(folder: str | Path) -> Path:
         raise UsageError(f"there is no folder {folder}")
     if not folder.is_dir():
         raise UsageError(f"{folder} is a file; give the folder of the music")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise HeartlibError(f"{folder} cannot be read: you may not look into it")
     return folder
