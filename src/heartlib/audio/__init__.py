@@ -4,8 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from heartlib.audio.files import FORMATS, check_output, limit_peak, read, write
-    from heartlib.audio.resampling import resample
+    from heartlib.audio.files import (
+        FORMATS,
+        check_output,
+        limit_peak,
+        read,
+        read_pieces,
+        write,
+    )
+    from heartlib.audio.resampling import resample, resample_pieces
     from heartlib.audio.tags import read_tags, write_tags
 
 __all__ = [
@@ -13,8 +20,10 @@ __all__ = [
     "check_output",
     "limit_peak",
     "read",
+    "read_pieces",
     "read_tags",
     "resample",
+    "resample_pieces",
     "write",
     "write_tags",
 ]
@@ -24,8 +33,10 @@ _LAZY = {
     "check_output": "files",
     "limit_peak": "files",
     "read": "files",
+    "read_pieces": "files",
     "write": "files",
     "resample": "resampling",
+    "resample_pieces": "resampling",
     "read_tags": "tags",
     "write_tags": "tags",
 }

@@ -5,7 +5,8 @@ n: samples. A wave is float32 numpy [2, n] in -1...1.
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ FORMATS = {
     "ogg": Format("OGG", "VORBIS", quality=0.3),
 }
 PEAK = 10 ** (-1 / 20)  # -1 dB: room for the overshoot of lossy formats
+PIECE_NUMBERS = 2**21  # 8 MB at a time, whatever the rate and the channels
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 
 
@@ -81,17 +83,11 @@ def read(path: str | Path) -> tuple[np.ndarray, int]:
 
     UsageError where there is no such file, HeartlibError where it is not a sound with 1 or 2 channels.
     """
-    path = Path(os.path.expanduser(path))
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder; give a sound file")
-    if not path.is_file():
-        raise UsageError(f"there is no sound file {path}")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # [n, channels]
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        raise HeartlibError(f"{path} cannot be read as sound: {error}") from error
-    except OSError as error:
-        raise HeartlibError(f"{path} cannot be read: {error.strerror}") from error
+    path = _existing(path)
+    with _errors_told(path):
+        samples, rate = soundfile.read(
+            _name(path), dtype="float32", always_2d=True
+        )  # [n, channels]
     if samples.shape[1] > 2:
         raise HeartlibError(f"{path} has {samples.shape[1]} channels; mix it to one or two first")
     if samples.shape[1] == 1:
@@ -103,6 +99,51 @@ def limit_peak(wave: np.ndarray) -> np.ndarray:
     """The wave [channels, n], turned down to a peak of -1 dB where it is above."""
     peak = float(np.abs(wave).max(initial=0.0))
     return wave * np.float32(PEAK / peak) if peak > PEAK else wave
+
+
+def read_pieces(path: str | Path) -> tuple[Iterator[np.ndarray], int]:
+    """Read a sound file of any length and any channels piece by piece: float32 [channels, n], and its rate in Hz.
+
+    UsageError where there is no such file, HeartlibError, also while reading, where it is not a sound.
+    """
+    path = _existing(path)
+    with _errors_told(path):
+        file = soundfile.SoundFile(_name(path))
+    return _pieces(path, file), int(file.samplerate)
+
+
+def _pieces(path: Path, file: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    most = max(1, PIECE_NUMBERS // file.channels)
+    with file, _errors_told(path):
+        while len(samples := file.read(most, dtype="float32", always_2d=True)):
+            yield samples.T
+
+
+def _existing(path: str | Path) -> Path:
+    path = Path(os.path.expanduser(path))
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give a sound file")
+    if not path.is_file():
+        raise UsageError(f"there is no sound file {path}")
+    return path
+
+
+def _name(path: Path) -> Any:
+    """A path for soundfile: as bytes, which its types do not tell, also one that is no text."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
+
+
+@contextmanager
+def _errors_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        reason = str(getattr(error, "error_string", error))
+        if "File does not exist" in reason:  # what libsndfile says of an mp3 without a frame
+            reason = "Format not recognised."
+        raise HeartlibError(f"{path} cannot be read as sound: {reason}") from error
+    except OSError as error:
+        raise HeartlibError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def write(

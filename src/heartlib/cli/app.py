@@ -16,6 +16,8 @@ COMMANDS = (
     "encode",
     "decode",
     "reconstruct",
+    "index",
+    "search",
     "download",
     "doctor",
     "evaluate",

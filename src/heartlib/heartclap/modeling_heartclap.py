@@ -6,7 +6,8 @@ Source: "HeartMuLa", arXiv 2601.10547, HeartCLAP: a linear projection each, L2-n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,13 @@ from torch import Tensor, nn
 
 from heartlib import checkpoints
 from heartlib.audio.mel import log_mel
-from heartlib.audio.resampling import resample
+from heartlib.audio.resampling import resample_pieces
 from heartlib.errors import CheckpointError, UsageError
+from heartlib.heartclap.clips import clips_of
 from heartlib.heartclap.configuration_heartclap import HeartCLAPConfig
 
 FLOOR_DB = -80.0
+CLIPS_AT_ONCE = 8
 
 
 def stack(width: int, heads: int, layers: int, dropout: float) -> nn.TransformerEncoder:
@@ -61,7 +64,12 @@ class TextTower(nn.Module):
     def __init__(self, config: HeartCLAPConfig) -> None:
         super().__init__()
         self.pad_id = config.pad_id
-        self.embedding = nn.Embedding(config.vocab_size, config.text_width)
+        table = torch.empty(config.vocab_size, config.text_width)
+        self.embedding = nn.Embedding.from_pretrained(table, freeze=False)
+        if (
+            not table.is_meta
+        ):  # normal numbers on "meta" import torch's compiler, which takes seconds
+            self.embedding.reset_parameters()
         self.positions = nn.Parameter(torch.zeros(config.max_tokens, config.text_width))
         self.blocks = stack(
             config.text_width, config.text_heads, config.text_layers, config.dropout
@@ -145,18 +153,31 @@ class HeartCLAP(nn.Module):
         """Texts → unit vectors [B, D]. UsageError for an empty one."""
         return F.normalize(self.text(self.tokens(texts)), dim=-1)
 
-    @torch.inference_mode()
     def embed_audio(self, wave: np.ndarray, sample_rate: int) -> Tensor:
-        """Audio float32 [channels, n] of any length → a unit vector [D], the mean over its clips.
-
-        A clip is 10 s; what is shorter is filled with silence. UsageError where there is no sample.
-        """
+        """Audio float32 [channels, n] of any length → a unit vector [D], as `embed_pieces`."""
         if wave.ndim != 2 or not wave.shape[1]:
             raise UsageError(f"audio to embed is [channels, samples], not {list(wave.shape)}")
-        mono = resample(wave.mean(0, keepdims=True), sample_rate, self.config.sample_rate)
-        clip = self.config.clip_frames * self.config.hop_length
-        clips = max(1, round(mono.shape[1] / clip))
-        whole = torch.from_numpy(mono[0, : clips * clip]).to(self.device)
-        mel = self.mel(F.pad(whole, (0, clips * clip - len(whole))))
-        parts = mel.unflatten(1, (clips, -1)).transpose(0, 1).to(self.log_scale.dtype)
-        return F.normalize(F.normalize(self.audio(parts), dim=-1).mean(0), dim=-1)
+        return self.embed_pieces([wave], sample_rate)
+
+    @torch.inference_mode()
+    def embed_pieces(self, pieces: Iterable[np.ndarray], sample_rate: int) -> Tensor:
+        """Audio as pieces float32 [channels, n], one after another → a unit vector [D], the mean over its clips.
+
+        A clip is 10 s of the mean of all channels. UsageError where there is no sample, or where
+        nothing finite comes of them.
+        """
+        config = self.config
+        size = config.clip_frames * config.hop_length
+        mono = resample_pieces((p.mean(0) for p in pieces), sample_rate, config.sample_rate)
+        clips, total = clips_of(mono, size), torch.zeros(config.embed_dim, device=self.device)
+        count = 0
+        while rows := list(islice(clips, CLIPS_AT_ONCE)):
+            mel = self.mel(torch.from_numpy(np.stack(rows)).to(self.device))  # [B, n_mels, F]
+            embedded = self.audio(mel.to(self.log_scale.dtype))
+            total += F.normalize(embedded.float(), dim=-1).sum(0)
+            count += len(rows)
+        if not count:
+            raise UsageError("audio to embed has no samples")
+        if not total.isfinite().all():
+            raise UsageError("audio to embed holds samples that are not finite, or far too large")
+        return F.normalize(total, dim=-1).to(self.log_scale.dtype)
