@@ -64,12 +64,7 @@ class TextTower(nn.Module):
     def __init__(self, config: HeartCLAPConfig) -> None:
         super().__init__()
         self.pad_id = config.pad_id
-        table = torch.empty(config.vocab_size, config.text_width)
-        self.embedding = nn.Embedding.from_pretrained(table, freeze=False)
-        if (
-            not table.is_meta
-        ):  # normal numbers on "meta" import torch's compiler, which takes seconds
-            self.embedding.reset_parameters()
+        self.embedding = nn.Embedding(config.vocab_size, config.text_width)
         self.positions = nn.Parameter(torch.zeros(config.max_tokens, config.text_width))
         self.blocks = stack(
             config.text_width, config.text_heads, config.text_layers, config.dropout
@@ -103,7 +98,7 @@ class HeartCLAP(nn.Module):
     ) -> HeartCLAP:
         """Loads a folder of config.json, model.safetensors and tokenizer.json, in evaluation mode."""
         config = checkpoints.read_config(folder, HeartCLAPConfig)
-        with torch.device("meta"):
+        with checkpoints.shapes_alone():
             model = cls(config)
         checkpoints.load_weights(model, folder, device=device, dtype=dtype)
         file = Path(folder) / "tokenizer.json"

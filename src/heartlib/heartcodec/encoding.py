@@ -31,7 +31,7 @@ def load_encoder(folder: str | Path, device: str | torch.device = "cpu") -> MelE
 def load_audio_encoder(folder: str | Path, device: str | torch.device = "cpu") -> AudioEncoder:
     """A published `HeartCodec-oss-encoder` folder, float32. CheckpointError where it is none."""
     config = checkpoints.read_config(folder, AudioEncoderConfig, ENCODER_CONFIG)
-    with torch.device("meta"):
+    with checkpoints.shapes_alone():
         encoder = AudioEncoder(config)
     checkpoints.load_weights(
         encoder,

@@ -59,12 +59,12 @@ class HeartMuLa(nn.Module):
         `int8=False` multiplies everything out. Raises `CheckpointError` where a file or a tensor
         is missing, unknown, damaged or of another shape.
         """
-        from heartlib.checkpoints import kept_as_int8, load_weights, read_config
+        from heartlib.checkpoints import kept_as_int8, load_weights, read_config, shapes_alone
 
         config = read_config(folder, HeartMuLaConfig)
         plain = torch.device(device).type == "cpu" and dtype == torch.float32
         kept = kept_as_int8(folder) if plain and int8 and int8_works() else set()
-        with torch.device("meta"):
+        with shapes_alone():
             model = cls(config)
             keep_int8(model, kept - {"codebook0_head.weight"})
         tables = ("pos_embeddings.theta", "pos_embeddings.cache")  # some exports carry them

@@ -41,7 +41,7 @@ def load_for_saving(folder: Path) -> HeartCodec:
             f"{folder} has no scalar encoder, which an assembled family leaves behind: give the folder that "
             "`heartlib train flow` or `decoder` wrote"
         )
-    with torch.device("meta"):
+    with checkpoints.shapes_alone():
         codec = HeartCodec(config)
     checkpoints.load_weights(codec, folder, device="cpu", dtype=torch.float32)
     return codec

@@ -121,7 +121,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int):
         super().__init__()
-        self.scale_shift_table = nn.Parameter(torch.randn(6, width) / width**0.5)
+        self.scale_shift_table = nn.Parameter(torch.empty(6, width).normal_(0, width**-0.5))
         self.attn_norm = nn.RMSNorm(width, eps=1e-6)
         self.attn = Attention(width, heads)
         self.mlp_norm = nn.RMSNorm(width, eps=1e-6)
@@ -163,8 +163,8 @@ class Estimator(nn.Module):
             Block(width_2, num_heads) for _ in range(num_layers_2)
         )
         self.proj_out = ProjectLayer(width_2, out_channels)
-        self.scale_shift_table = nn.Parameter(torch.randn(2, width) / width**0.5)
-        self.scale_shift_table_2 = nn.Parameter(torch.randn(2, width_2) / width_2**0.5)
+        self.scale_shift_table = nn.Parameter(torch.empty(2, width).normal_(0, width**-0.5))
+        self.scale_shift_table_2 = nn.Parameter(torch.empty(2, width_2).normal_(0, width_2**-0.5))
         self.adaln_single = AdaLayerNormSingle(width)
         self.adaln_single_2 = AdaLayerNormSingle(width_2)
 
