@@ -6,9 +6,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from heartlib.audio.files import FORMATS, check_output, read, write
     from heartlib.audio.resampling import resample
+    from heartlib.audio.streaming import duration, mono_blocks
     from heartlib.audio.tags import read_tags, write_tags
 
-__all__ = ["FORMATS", "check_output", "read", "read_tags", "resample", "write", "write_tags"]
+__all__ = [
+    "FORMATS",
+    "check_output",
+    "duration",
+    "mono_blocks",
+    "read",
+    "read_tags",
+    "resample",
+    "write",
+    "write_tags",
+]
 
 _LAZY = {
     "FORMATS": "files",
@@ -16,6 +27,8 @@ _LAZY = {
     "read": "files",
     "write": "files",
     "resample": "resampling",
+    "duration": "streaming",
+    "mono_blocks": "streaming",
     "read_tags": "tags",
     "write_tags": "tags",
 }

@@ -4,8 +4,8 @@ n: samples. A wave is float32 numpy [2, n] in -1...1.
 """
 
 import os
-import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import soundfile
 
 from heartlib.audio.tags import write_tags
 from heartlib.errors import HeartlibError, UsageError
+from heartlib.outputs import check_target, publish, temporary
 
 
 @dataclass(frozen=True)
@@ -52,22 +53,7 @@ def check_output(path: str | Path, *, overwrite: bool = False, format: str | Non
     Returns the path that will be written, with links followed.
     """
     format_of(path, format)
-    target = Path(os.path.realpath(os.path.expanduser(path)))
-    try:
-        if target.is_dir():
-            raise UsageError(f"{path} is a folder; give the name of a file in it")
-        if target.exists() and not overwrite:
-            raise UsageError(
-                f"{path} exists already; choose another name or give --overwrite (overwrite=True)"
-            )
-        if not target.parent.is_dir():
-            raise UsageError(f"{path}: there is no folder {target.parent}; make it first")
-        probe = _temporary(target)
-        probe.open("xb").close()
-        probe.unlink()
-    except OSError as error:
-        raise HeartlibError(f"{path} cannot be written: {error.strerror}") from error
-    return target
+    return check_target(path, overwrite=overwrite)
 
 
 def read(path: str | Path) -> tuple[np.ndarray, int]:
@@ -75,20 +61,28 @@ def read(path: str | Path) -> tuple[np.ndarray, int]:
 
     UsageError where there is no such file, HeartlibError where it is not a sound with 1 or 2 channels.
     """
-    path = Path(os.path.expanduser(path))
-    if not path.is_file():
-        raise UsageError(f"there is no sound file {path}")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)  # [n, channels]
-    except (soundfile.SoundFileError, RuntimeError) as error:
-        raise HeartlibError(f"{path} cannot be read as sound: {error}") from error
-    except OSError as error:
-        raise HeartlibError(f"{path} cannot be read: {error.strerror}") from error
+    with opened(path) as file:
+        samples, rate = file.read(dtype="float32", always_2d=True), file.samplerate  # [n, channels]
     if samples.shape[1] > 2:
         raise HeartlibError(f"{path} has {samples.shape[1]} channels; mix it to one or two first")
     if samples.shape[1] == 1:
         samples = np.repeat(samples, 2, axis=1)
     return np.ascontiguousarray(samples.T), int(rate)
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
+    """A sound file to read from; UsageError where there is none, HeartlibError where it is not sound."""
+    path = Path(os.path.expanduser(path))
+    if not path.is_file():
+        raise UsageError(f"there is no sound file {path}")
+    try:
+        with soundfile.SoundFile(path) as file:
+            yield file
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        raise HeartlibError(f"{path} cannot be read as sound: {error}") from error
+    except OSError as error:
+        raise HeartlibError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def write(
@@ -120,12 +114,12 @@ def write(
         )
     if kind.container == "MP3" and sample_rate not in MP3_RATES:
         raise UsageError(f"{path}: mp3 has no sample rate of {sample_rate} Hz; use wav or flac")
-    work = _temporary(target)
+    work = temporary(target)
     try:
         _encode(work, samples, sample_rate, kind)
         if tags is not None:
             write_tags(work, tags, container=kind.container)
-        _publish(work, target, overwrite)
+        publish(work, target, overwrite)
     except soundfile.SoundFileError as error:
         raise HeartlibError(f"{path} cannot be written: {error}") from error
     except OSError as error:
@@ -133,10 +127,6 @@ def write(
     finally:
         work.unlink(missing_ok=True)
     return target
-
-
-def _temporary(target: Path) -> Path:
-    return target.with_name(f".heartlib-{secrets.token_hex(6)}.part")
 
 
 def _encode(path: Path, samples: np.ndarray, sample_rate: int, kind: Format) -> None:
@@ -153,17 +143,3 @@ def _encode(path: Path, samples: np.ndarray, sample_rate: int, kind: Format) -> 
     ) as file:
         for start in range(0, len(samples), sample_rate):
             file.write(samples[start : start + sample_rate])
-
-
-def _publish(work: Path, target: Path, overwrite: bool) -> None:
-    if overwrite:
-        os.replace(work, target)
-        return
-    try:
-        os.link(work, target)  # unlike a rename, this fails where the name was taken meanwhile
-    except FileExistsError:
-        raise UsageError(f"{target} exists already; choose another name") from None
-    except OSError:  # a file system without hard links
-        if target.exists():
-            raise UsageError(f"{target} exists already; choose another name") from None
-        os.replace(work, target)

@@ -11,7 +11,7 @@ from typing import NoReturn
 import heartlib
 from heartlib.errors import HeartlibError, UsageError
 
-COMMANDS = ("generate", "download", "doctor", "evaluate", "corpus", "train")
+COMMANDS = ("generate", "transcribe", "download", "doctor", "evaluate", "corpus", "train")
 INTERRUPTED = 130
 
 
@@ -29,6 +29,7 @@ def build_parser() -> Parser:
         description=heartlib.__doc__,
         epilog="examples:\n"
         "  heartlib generate --lyrics-file song.txt --tags pop,female,piano -o song.mp3\n"
+        "  heartlib transcribe song.mp3\n"
         "  heartlib doctor\n"
         "  heartlib COMMAND --help",
         formatter_class=argparse.RawDescriptionHelpFormatter,
