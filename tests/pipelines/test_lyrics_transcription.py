@@ -70,8 +70,9 @@ def test_batched_is_alone_and_silence_between_is_kept(
     assert together.text == alone.text
     half = len(alone.words) // 2
     assert [w.text for w in alone.words[:half]] == [w.text for w in alone.words[half:]]
-    for first, second in zip(alone.words[:half], alone.words[half:], strict=True):
-        assert second.start - first.start == pytest.approx(31, abs=0.1)
+    pairs = zip(alone.words[:half], alone.words[half:], strict=True)
+    later = [second.start - first.start for first, second in pairs]
+    assert np.median(later) == pytest.approx(31, abs=0.05)
 
 
 def test_any_channels_and_rate(
