@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from heartlib.errors import UsageError
 from heartlib.evaluation.true_songs import true_songs
 from heartlib.hearttranscriptor.word_times import Word
 from heartlib.pipelines import HeartTranscriptorPipeline
@@ -35,9 +36,11 @@ def errors(sung: Sequence[Word], heard: Sequence[Word]) -> np.ndarray:
 def row(name: str, found: list[np.ndarray], words: int) -> str:
     """One line of figures, in milliseconds."""
     late = np.abs(np.concatenate(found)) * 1000
-    start, end = np.median(late, axis=0)
-    far = np.quantile(late[:, 0], 0.9)
-    return f"{name:<6} {len(late)} of {words} words; start {start:.0f} ms, nine of ten {far:.0f} ms; end {end:.0f} ms"
+    (start, end), (far, late_end) = np.median(late, axis=0), np.quantile(late, 0.9, axis=0)
+    return (
+        f"{name:<6} {len(late)} of {words} words; start {start:.0f} ms, nine of ten {far:.0f} ms; "
+        f"end {end:.0f} ms, nine of ten {late_end:.0f} ms"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     songs = [song for song in true_songs(args.data) if song.group == args.language]
     if args.half:
         songs = songs[args.half == "odd" :: 2]
+    if not songs:
+        raise UsageError(f"{args.data} has no songs in {args.language!r}")
     pipe = HeartTranscriptorPipeline.from_pretrained(args.model)
     found: dict[str, list[np.ndarray]] = {"mix": [], "voice": []}
     words = dict.fromkeys(found, 0)

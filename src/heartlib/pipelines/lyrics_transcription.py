@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ ASKED = 4  # windows that tell the language
 SILENT = 1e-3  # the peak of a window in which nobody sings: -60 dB
 UNSPACED = ("zh", "ja", "yue", "th", "lo", "my", "km", "bo")  # written without spaces
 
+Window = tuple[int, np.ndarray]  # first sample, samples
 Progress = Callable[[float, float], None]
 
 
@@ -66,7 +67,7 @@ class HeartTranscriptorPipeline:
     ) -> Transcription:
         """The words of a sound file, or of a 16 kHz waveform, float32 [n], with their times.
 
-        language: None for the likeliest by the first two minutes that are not silent. progress(seconds done,
+        language: None for the likeliest by the first four windows that are not silent. progress(seconds done,
         seconds in all). Raises UsageError for a missing file or an unknown language, HeartlibError
         for what is not sound.
         """
@@ -83,21 +84,27 @@ class HeartTranscriptorPipeline:
         end = 0.0
         if progress is not None:
             progress(end, duration)
-        for batch in _batches(cut(blocks), self.batch):
-            sung = [(first, wave) for first, wave in batch if np.abs(wave).max() >= SILENT]
-            if sung:
-                waves = [wave for _, wave in sung]
-                if language is None:
-                    language = self._detect(waves[:ASKED])
-                found = self.model.listen(waves, language, decoding)
-                heard += [
-                    [_later(piece, first / RATE) for piece in pieces]
-                    for (first, _), pieces in zip(sung, found, strict=True)
-                ]
-            first, wave = batch[-1]
-            end = (first + len(wave)) / RATE
+
+        def sounding() -> Iterator[Window]:
+            nonlocal end
+            for first, wave in cut(blocks):
+                end = (first + len(wave)) / RATE
+                if np.abs(wave).max() >= SILENT:
+                    yield first, wave
+
+        windows = sounding()
+        if language is None:
+            begin = list(islice(windows, ASKED))
+            language, windows = self._detect([wave for _, wave in begin]), chain(begin, windows)
+        for batch in _batches(windows, self.batch):
+            found = self.model.listen([wave for _, wave in batch], language, decoding)
+            heard += [
+                [_later(piece, first / RATE) for piece in pieces]
+                for (first, _), pieces in zip(batch, found, strict=True)
+            ]
             if progress is not None:
-                progress(end, max(end, duration))
+                first, wave = batch[-1]
+                progress((first + len(wave)) / RATE, max(end, duration))
         texts = ["".join(piece.text for piece in pieces).strip() for pieces in heard]
         spaced = language not in UNSPACED or any(" " in text for text in texts)
         return Transcription(
@@ -109,12 +116,10 @@ class HeartTranscriptorPipeline:
         )
 
     def _detect(self, waves: list[np.ndarray]) -> str:
-        return self.model.detect_language(waves) if self.model.languages else "en"
+        return self.model.detect_language(waves) if waves and self.model.languages else "en"
 
 
-def _batches(
-    windows: Iterable[tuple[int, np.ndarray]], size: int
-) -> Iterator[list[tuple[int, np.ndarray]]]:
+def _batches(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:
     windows = iter(windows)
     while batch := list(islice(windows, size)):
         yield batch
