@@ -4,13 +4,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from heartlib.pipelines.lyrics_transcription import HeartTranscriptorPipeline
     from heartlib.pipelines.music_generation import HeartMuLaGenPipeline, Song
 
 __version__ = "0.1.0"
-__all__ = ["HeartMuLaGenPipeline", "Song", "__version__"]
+__all__ = ["HeartMuLaGenPipeline", "HeartTranscriptorPipeline", "Song", "__version__"]
 
 _LAZY = {
     "HeartMuLaGenPipeline": "heartlib.pipelines.music_generation",
+    "HeartTranscriptorPipeline": "heartlib.pipelines.lyrics_transcription",
     "Song": "heartlib.pipelines.music_generation",
 }
 

@@ -25,6 +25,7 @@ from heartlib.errors import CheckpointError, HeartlibError, UsageError
 
 NANO = Path(__file__).parent / "nano"
 MULA_PREFIX = "HeartMuLa-oss-"
+TRANSCRIPTOR = "HeartTranscriptor-oss"
 HUB_COMMON = "HeartMuLa/HeartMuLaGen"
 HUB_CODEC = "HeartMuLa/HeartCodec-oss-20260123"
 HUB_ENCODER = "HeartMuLa/HeartCodec-oss-encoder"
@@ -130,6 +131,21 @@ def find_codec(path: str | Path = "nano") -> tuple[Path, Path]:
     if not (decoder / "config.json").is_file():
         raise CheckpointError(f"config.json is missing in {decoder}{_hint('3B', root)}")
     return decoder, root / "HeartCodec-oss-encoder"
+
+
+def find_transcriptor(path: str | Path = "nano") -> Path:
+    """The transcriptor's folder: "nano", a HeartTranscriptor-oss folder, or a family's that holds one.
+
+    Raises CheckpointError where there is none.
+    """
+    root, _ = _root(path, None)
+    for folder in (root / TRANSCRIPTOR, root):
+        config = folder / "config.json"
+        if config.is_file() and '"whisper"' in config.read_text(encoding="utf-8", errors="replace"):
+            return folder
+    raise CheckpointError(
+        f"no transcriptor at {str(path)!r}; give 'nano', a {TRANSCRIPTOR} folder, or a folder that holds one"
+    )
 
 
 def _root(path: str | Path, version: str | None) -> tuple[Path, str | None]:

@@ -16,7 +16,7 @@ from heartlib.training.tokenizer import train_tokenizer
 transformers = pytest.importorskip("transformers")
 
 from heartlib.hearttranscriptor import HeartTranscriptor  # noqa: E402
-from heartlib.hearttranscriptor.modeling_hearttranscriptor import windows  # noqa: E402
+from heartlib.hearttranscriptor.windows import windows  # noqa: E402
 from heartlib.training import corpus_audio, transcriptor_corpus  # noqa: E402
 from heartlib.training.corpus_audio import hash_of  # noqa: E402
 from heartlib.training.transcriptor import (  # noqa: E402

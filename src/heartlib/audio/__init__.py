@@ -13,12 +13,15 @@ if TYPE_CHECKING:
         write,
     )
     from heartlib.audio.resampling import resample, resample_pieces
+    from heartlib.audio.streaming import duration, mono_blocks
     from heartlib.audio.tags import read_tags, write_tags
 
 __all__ = [
     "FORMATS",
     "check_output",
+    "duration",
     "limit_peak",
+    "mono_blocks",
     "read",
     "read_pieces",
     "read_tags",
@@ -37,6 +40,8 @@ _LAZY = {
     "write": "files",
     "resample": "resampling",
     "resample_pieces": "resampling",
+    "duration": "streaming",
+    "mono_blocks": "streaming",
     "read_tags": "tags",
     "write_tags": "tags",
 }

@@ -4,7 +4,6 @@ n: samples. A wave is float32 numpy [2, n] in -1...1.
 """
 
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import soundfile
 
 from heartlib.audio.tags import write_tags
 from heartlib.errors import HeartlibError, UsageError
+from heartlib.outputs import check_target, publish, temporary
 
 
 @dataclass(frozen=True)
@@ -55,27 +55,7 @@ def check_output(path: str | Path, *, overwrite: bool = False, format: str | Non
     Returns the path that will be written, with links followed.
     """
     format_of(path, format)
-    return check_place(path, overwrite=overwrite)
-
-
-def check_place(path: str | Path, *, overwrite: bool = False) -> Path:
-    """`check_output` for a file of any kind."""
-    target = Path(os.path.realpath(os.path.expanduser(path)))
-    try:
-        if target.is_dir():
-            raise UsageError(f"{path} is a folder; give the name of a file in it")
-        if target.exists() and not overwrite:
-            raise UsageError(
-                f"{path} exists already; choose another name or give --overwrite (overwrite=True)"
-            )
-        if not target.parent.is_dir():
-            raise UsageError(f"{path}: there is no folder {target.parent}; make it first")
-        probe = temporary(target)
-        probe.open("xb").close()
-        probe.unlink()
-    except OSError as error:
-        raise HeartlibError(f"{path} cannot be written: {error.strerror}") from error
-    return target
+    return check_target(path, overwrite=overwrite)
 
 
 def read(path: str | Path) -> tuple[np.ndarray, int]:
@@ -83,11 +63,8 @@ def read(path: str | Path) -> tuple[np.ndarray, int]:
 
     UsageError where there is no such file, HeartlibError where it is not a sound with 1 or 2 channels.
     """
-    path = _existing(path)
-    with _errors_told(path):
-        samples, rate = soundfile.read(
-            _name(path), dtype="float32", always_2d=True
-        )  # [n, channels]
+    with opened(path) as file:
+        samples, rate = file.read(dtype="float32", always_2d=True), file.samplerate  # [n, channels]
     if samples.shape[1] > 2:
         raise HeartlibError(f"{path} has {samples.shape[1]} channels; mix it to one or two first")
     if samples.shape[1] == 1:
@@ -99,6 +76,14 @@ def limit_peak(wave: np.ndarray) -> np.ndarray:
     """The wave [channels, n], turned down to a peak of -1 dB where it is above."""
     peak = float(np.abs(wave).max(initial=0.0))
     return wave * np.float32(PEAK / peak) if peak > PEAK else wave
+
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
+    """A sound file to read from; UsageError where there is none, HeartlibError where it is not sound."""
+    path = _existing(path)
+    with _errors_told(path), soundfile.SoundFile(_name(path)) as file:
+        yield file
 
 
 def read_pieces(path: str | Path) -> tuple[Iterator[np.ndarray], int]:
@@ -190,11 +175,6 @@ def write(
     return target
 
 
-def temporary(target: Path) -> Path:
-    """The name, in the same folder, under which a file is written until it is whole."""
-    return target.with_name(f".heartlib-{secrets.token_hex(6)}.part")
-
-
 def _encode(path: Path, samples: np.ndarray, sample_rate: int, kind: Format) -> None:
     # A second at a time: libsndfile's Vorbis encoder overflows its stack on long blocks.
     with soundfile.SoundFile(
@@ -209,17 +189,3 @@ def _encode(path: Path, samples: np.ndarray, sample_rate: int, kind: Format) -> 
     ) as file:
         for start in range(0, len(samples), sample_rate):
             file.write(samples[start : start + sample_rate])
-
-
-def publish(work: Path, target: Path, overwrite: bool) -> None:
-    if overwrite:
-        os.replace(work, target)
-        return
-    try:
-        os.link(work, target)  # unlike a rename, this fails where the name was taken meanwhile
-    except FileExistsError:
-        raise UsageError(f"{target} exists already; choose another name") from None
-    except OSError:  # a file system without hard links
-        if target.exists():
-            raise UsageError(f"{target} exists already; choose another name") from None
-        os.replace(work, target)

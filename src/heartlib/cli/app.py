@@ -13,6 +13,7 @@ from heartlib.errors import HeartlibError, UsageError
 
 COMMANDS = (
     "generate",
+    "transcribe",
     "encode",
     "decode",
     "reconstruct",
@@ -41,6 +42,7 @@ def build_parser() -> Parser:
         description=heartlib.__doc__,
         epilog="examples:\n"
         "  heartlib generate --lyrics-file song.txt --tags pop,female,piano -o song.mp3\n"
+        "  heartlib transcribe song.mp3\n"
         "  heartlib doctor\n"
         "  heartlib COMMAND --help",
         formatter_class=argparse.RawDescriptionHelpFormatter,

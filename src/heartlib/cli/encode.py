@@ -25,14 +25,14 @@ def add_parser(subparsers: Any) -> None:
 def main(args: argparse.Namespace) -> int:
     """Check, encode, save, report."""
     from heartlib import audio
-    from heartlib.audio.files import check_place
     from heartlib.cli.progress import Progress
     from heartlib.errors import UsageError
     from heartlib.heartcodec.codes import save_codes
+    from heartlib.outputs import check_target
 
     if not args.output.endswith(".safetensors"):
         raise UsageError(f"{args.output}: codes are kept in a file whose name ends in .safetensors")
-    check_place(args.output, overwrite=args.overwrite)
+    check_target(args.output, overwrite=args.overwrite)
     sound, started = audio.read(args.input), time.monotonic()
     codec = command.load(args, encodes=True)
     with Progress(quiet=args.quiet) as progress:

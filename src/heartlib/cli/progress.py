@@ -15,23 +15,25 @@ FRAME_SECONDS = 0.08
 class Progress:
     """A bar a stage on stderr, in seconds of song; called as the pipeline's `progress`.
 
+    seconds: of song that one step done is.
     While singing the end is not known yet: the bar runs towards the longest that the song may be,
     and is cut where the song ended. Where stderr is no terminal, one line a stage.
     """
 
-    def __init__(self, *, quiet: bool = False):
+    def __init__(self, *, quiet: bool = False, seconds: float = FRAME_SECONDS):
         self.quiet = quiet
+        self.seconds = seconds
         self.stage = ""
         self.bar: Any = None
         self.terminal = sys.stderr.isatty()
 
-    def __call__(self, stage: str, done: int, total: int) -> None:
+    def __call__(self, stage: str, done: float, total: float) -> None:
         if self.quiet:
             return
         if stage != self.stage:
             self._close()
             self.stage = stage
-            most = total * FRAME_SECONDS
+            most = total * self.seconds
             if not self.terminal:
                 limit = "at most " if stage == "singing" else ""
                 print(f"{stage}: {limit}{most:.1f} s of song", file=sys.stderr, flush=True)
@@ -43,7 +45,7 @@ class Progress:
                 bar_format="{desc} {bar} {n:5.1f}/{total:.1f} s [{elapsed}]",
             )
         if self.bar is not None:
-            self.bar.update(done * FRAME_SECONDS - self.bar.n)
+            self.bar.update(done * self.seconds - self.bar.n)
 
     def __enter__(self) -> "Progress":
         return self

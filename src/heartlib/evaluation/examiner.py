@@ -18,7 +18,8 @@ from heartlib.evaluation.singing import ended, sing
 from heartlib.evaluation.true_songs import TrueSong
 from heartlib.heartcodec import HeartCodec
 from heartlib.hearttranscriptor import HeartTranscriptor
-from heartlib.hearttranscriptor.modeling_hearttranscriptor import RATE as HEARING_RATE
+from heartlib.hearttranscriptor.modeling_hearttranscriptor import quiet_transformers
+from heartlib.hearttranscriptor.windows import RATE as HEARING_RATE
 from heartlib.pipelines import HeartMuLaGenPipeline
 from heartlib.pipelines.placement import parse_device
 
@@ -61,7 +62,7 @@ class Examiner:
         folder = self.setup.transcriptor
         if folder is None:
             return None
-        _quiet_transformers()
+        quiet_transformers()
         return HeartTranscriptor.from_pretrained(folder, device=parse_device(self.setup.device))
 
     @cached_property
@@ -145,13 +146,3 @@ class Examiner:
 
     def _like(self, wave: np.ndarray, rate: int) -> tuple[dict[str, str] | None, np.ndarray | None]:
         return self.likeness(wave, rate) if self.likeness else (None, None)
-
-
-def _quiet_transformers() -> None:
-    """Its bars and warnings would cut through the one progress bar."""
-    try:
-        from transformers.utils import logging
-    except ImportError:
-        return
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()

@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from heartlib.audio.files import check_place, publish, temporary
 from heartlib.checkpoints import read_header
 from heartlib.errors import HeartlibError, UsageError
+from heartlib.outputs import check_target, publish, temporary
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Codes:
 
 def save_codes(path: str | Path, codes: Codes, *, overwrite: bool = False) -> Path:
     """Write int16 codes and what is known of them, whole or not at all; returns the path written."""
-    target = check_place(path, overwrite=overwrite)
+    target = check_target(path, overwrite=overwrite)
     about = {"seconds": codes.seconds, "codec": codes.codec}
     metadata = {name: str(value) for name, value in about.items() if value is not None}
     work = temporary(target)

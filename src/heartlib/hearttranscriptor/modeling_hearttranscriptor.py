@@ -5,6 +5,9 @@ Legend: n samples at 16 kHz.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,24 @@ import torch
 
 from heartlib import checkpoints
 from heartlib.errors import CheckpointError, HeartlibError, UsageError
+from heartlib.hearttranscriptor.windows import RATE, windows
+from heartlib.hearttranscriptor.word_times import FRAME, Word, attention, spans
 
-RATE = 16000
-WINDOW = 30.0  # seconds
-SEARCH = 6.0  # seconds before a window's end in which the quietest moment ends it
-QUIET = 0.2  # seconds of a moment
 MARKS = 4  # tokens before the text
+UNFINISHED = "\ufffd"  # bytes that are no sign yet
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """The published settings. A window is written again at the next temperature where its text
+    compresses too well or is too unlikely; it is empty where that is so and no speech is likely."""
+
+    max_new_tokens: int = 256
+    num_beams: int = 2
+    temperature: tuple[float, ...] = (0.0, 0.1, 0.2, 0.4)
+    compression_ratio_threshold: float = 1.8
+    logprob_threshold: float = -1.0
+    no_speech_threshold: float = 0.4
 
 
 class HeartTranscriptor:
@@ -69,37 +84,108 @@ class HeartTranscriptor:
         language: of the singing, one of `languages`; UsageError for another. max_new_tokens: of a
         window, None for half of the positions that the model has.
         """
-        if self.languages and language not in self.languages:
-            raise UsageError(
-                f"this HeartTranscriptor knows {', '.join(self.languages)}, not {language!r}"
-            )
+        self.check_language(language)
         most = max_new_tokens or self.model.config.max_target_positions // 2 - MARKS
         texts = []
         for start, end in windows(wave):
-            features = self.processor(
-                wave[start:end], sampling_rate=RATE, return_tensors="pt"
-            ).input_features
             ids = self.model.generate(
-                features.to(self.model.device, self.model.dtype),
+                self._features([wave[start:end]]),
                 num_beams=num_beams,
                 max_new_tokens=most,
-                language=language if self.languages else None,
-                task="transcribe" if self.languages else None,
+                **self._told(language),
             )
             texts.append(self.processor.decode(ids[0], skip_special_tokens=True).strip())
         return " ".join(text for text in texts if text)
 
+    def check_language(self, language: str) -> None:
+        """UsageError for one that the model was not taught."""
+        if self.languages and language not in self.languages:
+            raise UsageError(
+                f"this HeartTranscriptor knows {', '.join(self.languages)}, not {language!r}"
+            )
 
-def windows(wave: np.ndarray) -> list[tuple[int, int]]:
-    """First and last sample of windows of at most 30 s that end where it is quietest."""
-    longest, moment = int(WINDOW * RATE), int(QUIET * RATE)
-    edges = [0]
-    while len(wave) - edges[-1] > longest:
-        last = edges[-1] + longest
-        first = last - int(SEARCH * RATE)
-        power = np.convolve(np.square(wave[first:last]), np.ones(moment), mode="valid")
-        edges.append(first + int(power.argmin()) + moment // 2)
-    return list(zip(edges, [*edges[1:], len(wave)], strict=True))
+    @torch.inference_mode()
+    def detect_language(self, waves: Sequence[np.ndarray]) -> str:
+        """The likeliest of `languages` for 16 kHz windows, float32 [n] of at most 30 s each."""
+        start = self.model.generation_config.decoder_start_token_id
+        marks = self.model.generation_config.lang_to_id
+        begin = torch.full((len(waves), 1), start, device=self.model.device)
+        logits = self.model(
+            input_features=self._features(waves), decoder_input_ids=begin, use_cache=False
+        ).logits[:, -1, list(marks.values())]  # [B, languages]
+        likely = logits.float().log_softmax(-1).mean(0)
+        return list(marks)[int(likely.argmax())].strip("<|>")
+
+    @torch.inference_mode()
+    def listen(
+        self, waves: Sequence[np.ndarray], language: str, decoding: Decoding | None = None
+    ) -> list[list[Word]]:
+        """What is sung in each 16 kHz window, float32 [n] of at most 30 s, piece by piece.
+
+        A piece is what one token adds to the text, spaces included, with its seconds from the
+        window's start. The windows are one batch; the same batch gives the same words. UsageError
+        for a language that is not one of `languages`.
+        """
+        self.check_language(language)
+        features, device = self._features(waves), self.model.device
+        settings = asdict(decoding or Decoding())
+        room = self.model.config.max_target_positions - MARKS - 1
+        settings["max_new_tokens"] = min(settings["max_new_tokens"], room)
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(0)  # temperatures above 0 draw
+            written = self.model.generate(
+                features, condition_on_prev_tokens=False, **settings, **self._told(language)
+            )
+        heard = self.model.model.encoder(features).last_hidden_state  # [B, T, D]
+        end = self.model.generation_config.eos_token_id
+        texts = [list(takewhile(lambda token: token != end, row)) for row in written.tolist()]
+        return [
+            self._timed(heard[row : row + 1], tokens, len(waves[row]) / RATE, self._marks(language))
+            for row, tokens in enumerate(texts)
+        ]
+
+    def _features(self, waves: Sequence[np.ndarray]) -> Any:
+        """Log-mel [B, mels, 3000] as the model takes it."""
+        found = self.processor(list(waves), sampling_rate=RATE, return_tensors="pt")
+        return found.input_features.to(self.model.device, self.model.dtype)
+
+    def _told(self, language: str) -> dict[str, str]:
+        return {"language": language, "task": "transcribe"} if self.languages else {}
+
+    def _marks(self, language: str) -> list[int]:
+        known = self.model.generation_config
+        told = (known.lang_to_id[f"<|{language}|>"], known.task_to_id["transcribe"])
+        marks = told if self.languages else ()
+        return [known.decoder_start_token_id, *marks, known.no_timestamps_token_id]
+
+    def _timed(
+        self, heard: torch.Tensor, tokens: list[int], length: float, marks: list[int]
+    ) -> list[Word]:
+        """The pieces of one window's text; `length` in seconds, heard [1, T, D]."""
+        if not tokens:
+            return []
+        looks = attention(self.model, heard, marks, tokens)  # [K, T]
+        frames = max(round(length / FRAME), len(tokens))
+        starts, ends = (np.minimum(edge * FRAME, length) for edge in spans(looks[:, :frames]))
+        pieces, whole, first = [], "", 0
+        for count in range(1, len(tokens) + 1):
+            text = self.processor.tokenizer.decode(tokens[:count], skip_special_tokens=True)
+            if text.endswith(UNFINISHED) and count < len(tokens):
+                continue
+            new = text[len(whole) :].replace(UNFINISHED, "")
+            pieces.append(Word(new, float(starts[first]), float(ends[count - 1])))
+            whole, first = text, count
+        return pieces
+
+
+def quiet_transformers() -> None:
+    """Its bars and warnings would cut through the one progress bar."""
+    try:
+        from transformers.utils import logging
+    except ImportError:
+        return
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def _whisper(folder: Path, dtype: torch.dtype) -> Any:

@@ -4,16 +4,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from heartlib.pipelines.lyrics_transcription import HeartTranscriptorPipeline
     from heartlib.pipelines.music_generation import HeartMuLaGenPipeline
     from heartlib.pipelines.settings import GenerationSettings
     from heartlib.pipelines.song import Song
+    from heartlib.pipelines.transcription import Transcription
 
-__all__ = ["GenerationSettings", "HeartMuLaGenPipeline", "Song"]
+__all__ = [
+    "GenerationSettings",
+    "HeartMuLaGenPipeline",
+    "HeartTranscriptorPipeline",
+    "Song",
+    "Transcription",
+]
 
 _LAZY = {
     "GenerationSettings": "settings",
     "HeartMuLaGenPipeline": "music_generation",
+    "HeartTranscriptorPipeline": "lyrics_transcription",
     "Song": "song",
+    "Transcription": "transcription",
 }
 
 

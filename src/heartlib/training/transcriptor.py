@@ -277,6 +277,9 @@ def write(model: Listener, tokenizer: Tokenizer, folder: Path) -> None:
         lang_to_id={mark: number[mark] for mark in MARKS.values()},
         task_to_id={"transcribe": number[TASK]},
         no_timestamps_token_id=number[PLAIN],
+        alignment_heads=[
+            [config.decoder_layers - 1, head] for head in range(config.decoder_attention_heads)
+        ],
         max_length=config.max_target_positions,
     )
     half = {name: x.to(torch.bfloat16) for name, x in whisper.state_dict().items()}
