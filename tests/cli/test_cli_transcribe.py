@@ -48,7 +48,7 @@ def test_silence_is_said(folder: Path, capsys: pytest.CaptureFixture[str]):
     ("arguments", "status", "message"),
     [
         (["none.mp3"], 2, "there is no sound file none.mp3"),
-        (["out"], 2, "there is no sound file out"),
+        (["out"], 2, "out is a folder; give a sound file"),
         (["text.mp3"], 1, "text.mp3 cannot be read as sound"),
         (["song.ogg", "silence.wav"], 2, "several songs need a folder"),
         (["song.ogg", "silence.wav", "-o", "no"], 2, "several songs need a folder that exists"),

@@ -119,7 +119,7 @@ def test_where_the_model_is(tmp_path: Path):
     assert checkpoints.find_transcriptor("nano") == found
     assert checkpoints.find_transcriptor(nano) == checkpoints.find_transcriptor(found) == found
     for wrong in (tmp_path, tmp_path / "none", nano / "HeartCodec-oss"):
-        with pytest.raises(CheckpointError, match="no transcriptor at"):
+        with pytest.raises(CheckpointError, match=r"no (transcriptor|checkpoint folder) at"):
             checkpoints.find_transcriptor(wrong)
 
 
@@ -129,5 +129,5 @@ def test_the_published_script(tmp_path: Path):
         [sys.executable, str(SCRIPT), *flags], cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: no transcriptor at 'none'; give 'nano'")
+    assert done.stderr.startswith("error: no checkpoint folder at 'none'; give a folder, 'nano'")
     assert done.stderr.count("\n") == 1
