@@ -51,11 +51,16 @@ def publish(work: Path, target: Path, overwrite: bool) -> None:
 
 
 def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> Path:
-    """Write UTF-8 text, whole or not at all; returns the path. Raises as `check_target` does."""
+    """Write UTF-8 text as `write_bytes`."""
+    return write_bytes(path, text.encode(), overwrite=overwrite)
+
+
+def write_bytes(path: str | Path, data: bytes, *, overwrite: bool = False) -> Path:
+    """Write a file, whole or not at all; returns the path. Raises as `check_target` does."""
     target = check_target(path, overwrite=overwrite)
     work = temporary(target)
     try:
-        work.write_text(text, encoding="utf-8")
+        work.write_bytes(data)
         publish(work, target, overwrite)
     except OSError as error:
         raise HeartlibError(f"{path} cannot be written: {error.strerror or error}") from error

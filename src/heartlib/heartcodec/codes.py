@@ -15,7 +15,7 @@ from torch import Tensor
 
 from heartlib.checkpoints import read_header
 from heartlib.errors import HeartlibError, UsageError
-from heartlib.outputs import check_target, publish, temporary
+from heartlib.outputs import write_bytes
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,10 @@ class Codes:
 
 def save_codes(path: str | Path, codes: Codes, *, overwrite: bool = False) -> Path:
     """Write int16 codes and what is known of them, whole or not at all; returns the path written."""
-    target = check_target(path, overwrite=overwrite)
     about = {"seconds": codes.seconds, "codec": codes.codec}
     metadata = {name: str(value) for name, value in about.items() if value is not None}
-    work = temporary(target)
-    try:
-        work.write_bytes(save({"codes": codes.values.to(torch.int16).contiguous()}, metadata))
-        publish(work, target, overwrite)
-    except OSError as error:
-        raise HeartlibError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        work.unlink(missing_ok=True)
-    return target
+    data = save({"codes": codes.values.to(torch.int16).contiguous()}, metadata)
+    return write_bytes(path, data, overwrite=overwrite)
 
 
 def read_codes(path: str | Path) -> Codes:
