@@ -1,5 +1,7 @@
 """Reading and writing weights: strict, in any layout, with errors that name file and tensor."""
 
+import subprocess
+import sys
 from dataclasses import asdict, dataclass
 
 import pytest
@@ -173,3 +175,19 @@ def test_a_hub_out_of_reach_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(HeartlibError, match="could not download HeartMuLa/HeartMuLaGen"):
         checkpoints.download("3B", tmp_path)
+
+
+def test_loading_does_not_import_torchs_compiler():
+    code = """
+import sys
+from heartlib import checkpoints
+from heartlib.heartclap import HeartCLAP
+from heartlib.heartcodec import HeartCodec
+from heartlib.heartmula import HeartMuLa
+paths = checkpoints.find("nano")
+HeartMuLa.from_pretrained(paths.mula)
+HeartCodec.from_pretrained(paths.codec)
+HeartCLAP.from_pretrained(paths.root / "HeartCLAP-oss")
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

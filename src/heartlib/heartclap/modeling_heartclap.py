@@ -22,6 +22,7 @@ from heartlib.audio.resampling import resample_pieces
 from heartlib.errors import CheckpointError, UsageError
 from heartlib.heartclap.clips import clips_of
 from heartlib.heartclap.configuration_heartclap import HeartCLAPConfig
+from heartlib.shapes import shapes_alone
 
 FLOOR_DB = -80.0
 CLIPS_AT_ONCE = 8
@@ -98,7 +99,7 @@ class HeartCLAP(nn.Module):
     ) -> HeartCLAP:
         """Loads a folder of config.json, model.safetensors and tokenizer.json, in evaluation mode."""
         config = checkpoints.read_config(folder, HeartCLAPConfig)
-        with checkpoints.shapes_alone():
+        with shapes_alone():
             model = cls(config)
         checkpoints.load_weights(model, folder, device=device, dtype=dtype)
         file = Path(folder) / "tokenizer.json"

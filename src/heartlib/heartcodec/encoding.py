@@ -17,6 +17,7 @@ from heartlib.heartcodec.configuration_heartcodec import CHANNELS
 from heartlib.heartcodec.models.audio_encoder import AudioEncoder, AudioEncoderConfig
 from heartlib.heartcodec.models.query_transformer import MelEncoder, MelEncoderConfig
 from heartlib.heartcodec.models.sq_codec import fold_weight_norm
+from heartlib.shapes import shapes_alone
 
 ENCODER_CONFIG = "encoder_config.json"
 
@@ -31,7 +32,7 @@ def load_encoder(folder: str | Path, device: str | torch.device = "cpu") -> MelE
 def load_audio_encoder(folder: str | Path, device: str | torch.device = "cpu") -> AudioEncoder:
     """A published `HeartCodec-oss-encoder` folder, float32. CheckpointError where it is none."""
     config = checkpoints.read_config(folder, AudioEncoderConfig, ENCODER_CONFIG)
-    with checkpoints.shapes_alone():
+    with shapes_alone():
         encoder = AudioEncoder(config)
     checkpoints.load_weights(
         encoder,

@@ -23,6 +23,7 @@ from heartlib.heartcodec.models.audio_encoder import AudioEncoder
 from heartlib.heartcodec.models.flow_matching import FlowMatching
 from heartlib.heartcodec.models.query_transformer import MelEncoder
 from heartlib.heartcodec.models.sq_codec import SQCodec, fold_weight_norm
+from heartlib.shapes import shapes_alone
 
 WINDOW_FRAMES = 372  # 29.76 s
 HOP_FRAMES = 320
@@ -96,7 +97,7 @@ class HeartCodec(nn.Module):
         rounding turns small errors into audible ones. Raises CheckpointError naming file and tensor.
         """
         config = checkpoints.read_config(folder, HeartCodecConfig)
-        with checkpoints.shapes_alone():
+        with shapes_alone():
             codec = cls(config)
         codec.scalar_model.encoder = None
         checkpoints.load_weights(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from heartlib.heartmula.configuration_heartmula import HeartMuLaConfig
 from heartlib.heartmula.quantization import int8_works, keep_int8
 from heartlib.heartmula.transformer import KVCache, Transformer, join_int8
+from heartlib.shapes import shapes_alone
 
 
 def lay_out(module: nn.Module) -> None:
@@ -59,7 +60,7 @@ class HeartMuLa(nn.Module):
         `int8=False` multiplies everything out. Raises `CheckpointError` where a file or a tensor
         is missing, unknown, damaged or of another shape.
         """
-        from heartlib.checkpoints import kept_as_int8, load_weights, read_config, shapes_alone
+        from heartlib.checkpoints import kept_as_int8, load_weights, read_config
 
         config = read_config(folder, HeartMuLaConfig)
         plain = torch.device(device).type == "cpu" and dtype == torch.float32

@@ -19,6 +19,7 @@ from heartlib.corpus.styles import tags_by_category
 from heartlib.errors import CheckpointError
 from heartlib.heartcodec import HeartCodec, HeartCodecConfig
 from heartlib.heartmula import HeartMuLa
+from heartlib.shapes import shapes_alone
 
 TOKENIZER = "tokenizer.json"
 
@@ -41,7 +42,7 @@ def load_for_saving(folder: Path) -> HeartCodec:
             f"{folder} has no scalar encoder, which an assembled family leaves behind: give the folder that "
             "`heartlib train flow` or `decoder` wrote"
         )
-    with checkpoints.shapes_alone():
+    with shapes_alone():
         codec = HeartCodec(config)
     checkpoints.load_weights(codec, folder, device="cpu", dtype=torch.float32)
     return codec
