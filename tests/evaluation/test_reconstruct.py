@@ -1,61 +1,62 @@
-"""Codes of a corpus, decoded into a corpus folder."""
+"""Songs of a corpus through the codec, into a corpus folder."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from heartlib import audio
-from heartlib.errors import UsageError
+from heartlib.errors import HeartlibError, UsageError
 from heartlib.evaluation import fit, reconstruct
-from heartlib.heartcodec import HeartCodec
+from heartlib.evaluation.codec import mel_distance
+
+
+@pytest.fixture(scope="module")
+def short_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two songs of 3 s, tones that swell."""
+    folder = tmp_path_factory.mktemp("corpus")
+    (folder / "truth").mkdir()
+    clock = np.arange(3 * 48000) / 48000
+    for seed, tone in ((1, 220.0), (2, 330.0)):
+        wave = 0.3 * np.sin(2 * np.pi * tone * clock) * np.sin(np.pi * clock) ** 2
+        (folder / "truth" / f"{seed}.json").write_text(json.dumps({"id": str(seed), "seed": seed}))
+        (folder / "audio").mkdir(exist_ok=True)
+        audio.write(folder / "audio" / f"{seed}.flac", np.stack((wave, wave)), 48000)
+    return folder
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """Truth of songs b and c, codes of songs a, b and c of 5, 6 and 7 frames."""
-    data, codes = tmp_path / "data", tmp_path / "codes"
-    (data / "truth").mkdir(parents=True)
-    codes.mkdir()
-    for name in "bc":
-        (data / "truth" / f"{name}.json").write_text(json.dumps({"id": name, "seed": 1}))
-    lines = [
-        {"id": "a", "tags": "", "lyrics": "", "offset": 0, "frames": 5},
-        {"id": "b", "tags": "", "lyrics": "", "offset": 5, "frames": 6},
-        {"id": "c", "tags": "", "lyrics": "", "offset": 11, "frames": 7},
-    ]
-    (codes / "songs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    generator = torch.Generator().manual_seed(0)
-    held = torch.randint(0, 32, (8, 18), generator=generator, dtype=torch.int16)
-    save_file({"codes": held}, codes / "codes.safetensors")
-    return data, codes
+def made(tmp_path: Path, short_corpus: Path) -> tuple[Path, list[str]]:
+    """A folder in which nothing is yet, and the names of the songs to come."""
+    return tmp_path / "out", sorted(path.stem for path in (short_corpus / "truth").glob("*.json"))
 
 
-def test_each_song_is_decoded_once(
-    folders: tuple[Path, Path], tiny_checkpoint: Path, tmp_path: Path
-):
-    data, codes = folders
-    codec = HeartCodec.from_pretrained(tiny_checkpoint / "HeartCodec-oss")
-    out = tmp_path / "out"
-    assert reconstruct.reconstruct(data, codes, codec, out, songs=1) == 1
-    first = out / "audio" / "b.flac"
-    wave, rate = audio.read(first)
-    assert (wave.shape, rate) == ((2, 6 * 3840), 48000)
+def test_each_song_goes_through_the_codec_once(short_corpus: Path, made: tuple[Path, list[str]]):
+    out, names = made
+    flags = ["--data", str(short_corpus), "--out", str(out)]
+    assert reconstruct.main([*flags, "--songs", "1"]) == 0
+    first = out / "audio" / f"{names[0]}.flac"
+    (wave, rate), (real, _) = audio.read(first), audio.read(short_corpus / "audio" / first.name)
+    assert rate == 48000 and wave.shape == real.shape
+    assert 0.5 < mel_distance(wave, real) < 12  # much like the song, and not the song
     when = first.stat().st_mtime_ns
-    assert reconstruct.reconstruct(data, codes, codec, out, songs=10) == 2
+    assert reconstruct.main([*flags, "--jobs", "2"]) == 0
     assert first.stat().st_mtime_ns == when
-    assert audio.read(out / "audio" / "c.flac")[0].shape == (2, 7 * 3840)
-    assert [path.stem for path, _ in fit.songs([out])] == ["b", "c"]
+    assert [path.stem for path, _ in fit.songs([out])] == names
+    again = out.with_name("again")
+    reconstruct.main(["--data", str(short_corpus), "--out", str(again), "--songs", "1"])
+    assert (again / "audio" / first.name).read_bytes() == first.read_bytes()
 
 
-def test_folders_that_do_not_fit(folders: tuple[Path, Path], tiny_checkpoint: Path, tmp_path: Path):
-    data, codes = folders
-    flags = ["--model", str(tiny_checkpoint), "--out", str(tmp_path / "out")]
-    with pytest.raises(UsageError, match="there is no"):
-        reconstruct.main(["--data", str(data), "--codes", str(data), *flags])
-    for path in (data / "truth").iterdir():
-        path.unlink()
-    with pytest.raises(UsageError, match="no song of"):
-        reconstruct.main(["--data", str(data), "--codes", str(codes), *flags])
+def test_folders_that_do_not_fit(short_corpus: Path, tmp_path: Path):
+    flags = ["--out", str(tmp_path / "out")]
+    with pytest.raises(UsageError, match="no songs in"):
+        reconstruct.main(["--data", str(tmp_path), *flags])
+    with pytest.raises(UsageError, match="--jobs is 0"):
+        reconstruct.main(["--data", str(short_corpus), "--jobs", "0", *flags])
+    shutil.copytree(short_corpus / "truth", tmp_path / "data" / "truth")
+    with pytest.raises(HeartlibError, match=r"1\.flac"):
+        reconstruct.main(["--data", str(tmp_path / "data"), *flags])
+    assert not list(tmp_path.glob("out/truth/*"))

@@ -135,7 +135,8 @@ def test_crops_hold_the_words_that_are_heard(songs, spliced):
 def test_any_band_plays_behind_the_voices(songs):
     recordings, _ = songs
     noise = torch.full_like(recordings.mel, -2.0)  # a loud band, always the same
-    with_band = dataclasses.replace(recordings, band=noise)
+    everywhere = torch.arange(len(noise))
+    with_band = dataclasses.replace(recordings, band=noise, behind=everywhere)
     crops = Cutter({"en": (1,)}, 2, 24)(recordings.songs, 8, np.random.default_rng(0))
     voices, both = (hear(source, crops).mel for source in (recordings, with_band))
     frames = int(crops.frames.min())
@@ -148,6 +149,24 @@ def test_any_band_plays_behind_the_voices(songs):
     torch.testing.assert_close(heard, voices, atol=1e-3, rtol=0)
     with pytest.raises(ValueError, match="needs noise"):
         hear(with_band, crops, recipe)
+
+
+def test_songs_without_stems_are_heard_as_they_were_mixed(songs):
+    mixed, _ = songs
+    band = torch.full_like(mixed.mel, -2.0)
+    parted = dataclasses.replace(mixed, band=band, behind=torch.arange(len(band)))
+    both = Recordings.join([mixed, parted])
+    assert len(both.band) == len(band) and len(both.mel) == 2 * len(mixed.mel)
+    crops = Cutter({"en": (1,)}, 2, 24, 0.5)(mixed.songs, 8, np.random.default_rng(0))
+    later = dataclasses.replace(crops, at=crops.at + len(mixed.mel))
+    recipe = dataclasses.replace(
+        TINY, alone=0.0, stretch=0.0, shift=0.0, tilt=0.0, masks=0, wear=0.0, noisy=0.0
+    )
+    noise = noise_mel(mel_filters(CPU))
+    heard = hear(both, crops, recipe, noise).mel  # interpolated
+    torch.testing.assert_close(heard, hear(mixed, crops).mel, atol=1e-3, rtol=0)
+    torch.testing.assert_close(hear(both, later).mel, hear(parted, crops).mel)
+    assert not torch.allclose(hear(both, later, recipe, noise).mel, hear(mixed, crops).mel)
 
 
 def test_upper_bands_become_noise_as_loud():
@@ -188,21 +207,24 @@ def test_nothing_is_heard_beyond_the_songs(spliced):
 def test_a_corpus_in_the_making_is_followed(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(transcriptor_corpus, "FIRST_SONGS", 3)
     monkeypatch.setattr(corpus_audio, "LOOK_SECONDS", 0.0)
+    folders = [tmp_path / "first", tmp_path / "second"]
     for part in ("audio", "truth"):
-        (tmp_path / part).mkdir()
+        (folders[0] / part).mkdir(parents=True)
 
-    def make(numbers):
+    def make(numbers, folder=folders[0]):
         for number in numbers:
             for name in (f"audio/tones-{number}.flac", f"truth/tones-{number}.json"):
-                shutil.copy(corpus / name, tmp_path / name)
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(corpus / name, folder / name)
 
     make((0, 1, 4))
     tokenizer = whisper_tokenizer(train_tokenizer([*TONES] * 3))
-    followed = Following([tmp_path], None, tokenizer, mel_filters(CPU), 2, 1.0)
+    followed = Following(folders, None, tokenizer, mel_filters(CPU), 2, 1.0)
     before = followed.learned.hours + followed.held.hours
-    make((2, 3, 5))
+    make((2, 3))
+    make((5,), folders[1])  # which did not exist when the run began
     followed.grow()
-    while followed.arriving.reading:
+    while any(arriving.reading for arriving in followed.arriving):
         followed.grow()
     followed.close()
     kept = [number for number in range(6) if hash_of(f"tones-{number}", 2)]

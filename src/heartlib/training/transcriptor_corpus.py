@@ -10,7 +10,6 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from heartlib.errors import UsageError
 from heartlib.training.alignment import inventory, read_truth
 from heartlib.training.corpus_audio import FIRST_SONGS, Arriving, hash_of, song_ids, split
 from heartlib.training.transcriptor_data import Recordings, hearing
@@ -54,7 +53,7 @@ class Corpus:
 
 
 class Following:
-    """A corpus in the making: up to so many hours, taken as they come."""
+    """Corpora in the making: up to so many hours of them, taken as they come; there are songs of the first already."""
 
     def __init__(
         self,
@@ -65,17 +64,14 @@ class Following:
         held_out: int,
         hours: float,
     ) -> None:
-        if len(data) != 1:
-            raise UsageError(f"{len(data)} corpora cannot be followed at once: give one")
-        folder = data[0]
         self.tokenizer, self.filters, self.held_out, self.hours = (
             tokenizer,
             filters,
             held_out,
             hours,
         )
-        self.arriving = Arriving(folder, partial(hearing, folder))
-        found = self.arriving.first(FIRST_SONGS, held_out)
+        self.arriving = [Arriving(folder, partial(hearing, folder)) for folder in data]
+        found = self.arriving[0].first(FIRST_SONGS, held_out)
         self.symbols = symbols or inventory([truth for _, (_, truth) in found])
         self.learned, self.held = (
             Recordings.join([self.heard(item) for song, item in found if self.kept(song) == side])
@@ -91,10 +87,12 @@ class Following:
     def grow(self) -> None:
         """Takes the songs that have come, as long as there is room."""
         if self.learned.hours < self.hours:
-            fresh = [self.heard(item) for song, item in self.arriving.take() if self.kept(song)]
+            found = [item for corpus in self.arriving for item in corpus.take()]
+            fresh = [self.heard(item) for song, item in found if self.kept(song)]
             if fresh:
                 self.learned = Recordings.join([self.learned, *fresh])
 
     def close(self) -> None:
         """Stops reading."""
-        self.arriving.close()
+        for corpus in self.arriving:
+            corpus.close()

@@ -16,7 +16,6 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from heartlib.audio.resampling import resample
-from heartlib.errors import HeartlibError
 from heartlib.training.alignment import read_truth
 from heartlib.training.corpus_audio import read_each, read_song, read_voices
 
@@ -45,12 +44,14 @@ class Lyrics:
 class Recordings:
     """Songs end to end: log10 mel power float16 [F, 80] and phonemes int16 [F] on the device.
 
-    Where the corpus has stems of the voices, `band` is what plays along, else None: then the voices
-    are in `mel` alone, and any band can be put behind them.
+    Of a song with stems of its voices `mel` is the voices alone: what plays along is in `band` float16 [G, 80],
+    and any other can be put in its place. `behind` int64 [F] is the frame of the band at each moment, −1 in a song
+    without stems, which is heard as it was mixed.
     """
 
     mel: Tensor
-    band: Tensor | None
+    band: Tensor
+    behind: Tensor
     phonemes: Tensor
     songs: list[Lyrics]
 
@@ -72,8 +73,6 @@ class Recordings:
             cls.of(heard, symbols, tokenizer, filters)
             for _, heard in read_each(ids, partial(hearing, folder))
         ]
-        if len({part.band is None for part in parts}) > 1:
-            raise HeartlibError(f"some songs of {folder} have stems and some do not: make them all")
         return cls.join(parts)
 
     @classmethod
@@ -101,22 +100,25 @@ class Recordings:
             tuple(tuple(tokenizer.encode(word["word"].lower()).ids) for word in words),
             truth.get("language", "en"),
         )
-        band = mels[1] if len(mels) > 1 else None
-        return cls(mels[0], band, torch.from_numpy(labels).to(filters.device), [song])
+        band = mels[1] if len(mels) > 1 else mels[0][:0]
+        behind = torch.arange(frames, device=filters.device)
+        if not len(band):
+            behind = torch.full_like(behind, -1)
+        return cls(mels[0], band, behind, torch.from_numpy(labels).to(filters.device), [song])
 
     @classmethod
     def join(cls, parts: list[Recordings]) -> Recordings:
         """Several recordings, one behind the other."""
         songs, first = list[Lyrics](), 0
+        behind, bands = list[Tensor](), 0
         for part in parts:
             songs += [replace(song, first=song.first + first) for song in part.songs]
-            first += len(part.mel)
-        bands = [part.band for part in parts if part.band is not None]
-        if 0 < len(bands) < len(parts):
-            raise HeartlibError("some corpora have stems of their songs and some do not")
+            behind.append(torch.where(part.behind < 0, part.behind, part.behind + bands))
+            first, bands = first + len(part.mel), bands + len(part.band)
         return cls(
             torch.cat([part.mel for part in parts]),
-            torch.cat(bands) if bands else None,
+            torch.cat([part.band for part in parts]),
+            torch.cat(behind),
             torch.cat([part.phonemes for part in parts]),
             songs,
         )

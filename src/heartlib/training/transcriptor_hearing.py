@@ -65,8 +65,7 @@ def hear(
     mel = songs.mel[here].float() * (1 - part) + songs.mel[after].float() * part  # [B, W, 80]
     if recipe:
         mel = disguise(mel, recipe)
-    if songs.band is not None:
-        mel = accompanied(mel, songs.band, here, low, spliced, recipe)
+    mel = accompanied(mel, songs, here, low, spliced, recipe)
     if recipe and noise is not None:
         mel = made_of_noise(mel, noise, recipe.noisy)
     mel = torch.where(inside[..., None], mel, FLOOR)
@@ -79,25 +78,31 @@ def hear(
 
 def accompanied(
     voices: Tensor,
-    band: Tensor,
+    songs: Recordings,
     here: Tensor,
     clock: Tensor,
     spliced: Tensor,
     recipe: TranscriptorRecipe | None,
 ) -> Tensor:
-    """Voices' log mel [B, W, 80] with the band at frames `here` [B, W]; with a recipe, any or none.
+    """Log mel [B, W, 80] of frames `here` [B, W] with their band; with a recipe, behind voices any or none.
 
-    Another song's band, which spliced rows [B] always have, goes on with the clock [B, W].
+    Another song's band, which spliced rows [B] always have, goes on with the clock [B, W]. Frames of songs
+    without stems stay as they are.
     """
-    rows, device = len(voices), voices.device
+    rows, device, band = len(voices), voices.device, songs.band
+    if not len(band):
+        return voices
     level = torch.zeros(rows, 1, 1, device=device)
+    behind = songs.behind[here]
+    mixed = behind < 0
     if recipe:
         other = spliced | (torch.rand(rows, device=device) < recipe.other_band)
         away = torch.randint(len(band), (rows, 1), device=device)
-        here = torch.where(other[:, None], (away + clock) % len(band), here)
+        behind = torch.where(other[:, None], (away + clock) % len(band), behind)
         level = recipe.loudest_band * (3 * torch.rand_like(level) - 2)
         level = torch.where(torch.rand_like(level) < recipe.alone, FLOOR, level)
-    return (10**voices + 10 ** (band[here].float() + level)).clamp_min(10**FLOOR).log10()
+    loudness = torch.where(mixed[..., None], 2 * FLOOR, band[behind].float() + level)
+    return (10**voices + 10**loudness).clamp_min(10**FLOOR).log10()
 
 
 def disguise(mel: Tensor, recipe: TranscriptorRecipe) -> Tensor:
