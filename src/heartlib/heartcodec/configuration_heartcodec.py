@@ -46,7 +46,7 @@ class HeartCodecConfig:
     delay_kernel_size: int = 5
     init_channel: int = 64
     res_kernel_size: int = 7
-    scalar_encoder: str = "learned"  # or "analysis": fixed, and known to training alone
+    scalar_encoder: str = "learned"  # or "analysis": fixed, see models/analysis.py
     num_steps: int = 10  # of the flow matching, unless asked for otherwise
     guidance_scale: float = 1.25  # likewise
 

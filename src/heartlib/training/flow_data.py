@@ -17,7 +17,6 @@ from heartlib.heartcodec.configuration_heartcodec import LATENTS_PER_FRAME
 from heartlib.heartcodec.modeling_heartcodec import WINDOW_FRAMES
 from heartlib.heartcodec.models.query_transformer import MelEncoder
 from heartlib.heartcodec.models.sq_codec import SQCodec
-from heartlib.training.analysis import latents_of
 from heartlib.training.corpus_audio import (
     FIRST_SONGS,
     Arriving,
@@ -36,7 +35,7 @@ def encode_latents(scalar: SQCodec, wave: Tensor, frames: int) -> Tensor:
     """Stereo audio [2, n] → unrounded latents float16 [2T, 256], the audio padded to T frames."""
     length = frames * LATENTS_PER_FRAME * scalar.config.samples_per_latent
     wave = nn.functional.pad(wave, (0, length - wave.shape[-1]))
-    rows = latents_of(scalar, wave[:, None])  # [2, 128, 2T]
+    rows = scalar.encode(wave[:, None])  # [2, 128, 2T]
     return rows.permute(2, 0, 1).flatten(1).to(torch.float16)
 
 

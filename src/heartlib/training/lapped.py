@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from heartlib.heartcodec.models.analysis import COEFFICIENTS, SCALE, mdct
 from heartlib.heartcodec.models.sq_codec import SQCodec
-from heartlib.training.analysis import COEFFICIENTS, SCALE, mdct
 
 SPARE = 0.02  # weights from random channels into the transform's
 RESIDUAL = 0.02  # output of the residual units, relative to their input
@@ -48,7 +48,7 @@ def start_lapped(codec: SQCodec, wave: Tensor, coefficients: int = 64) -> None:
     """Set every weight; rows [B, 1, n] tell how strong each coefficient is in music.
 
     64 coefficients carry what lies below 800 Hz and leave half of the latents for the rest. A codec of
-    `heartlib.training.analysis` has that one's coefficients, and only its decoder is set.
+    `heartlib.heartcodec.models.analysis` has that one's coefficients, and only its decoder is set.
 
     ValueError where the codec is too narrow to hold a sample a channel (init_channel below 12 at
     the published strides).

@@ -19,7 +19,6 @@ from heartlib import checkpoints
 from heartlib.errors import UsageError
 from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
 from heartlib.heartcodec.models.sq_codec import LEVELS, SQCodec, fold_weight_norm
-from heartlib.training.analysis import latents_of
 from heartlib.training.lapped import set_weight, start_lapped
 from heartlib.training.loop import EMA, adamw
 from heartlib.training.losses import (
@@ -54,7 +53,7 @@ def disturb(latents: Tensor, share: float) -> Tensor:
 def reconstruct(codec: SQCodec, wave: Tensor, noise_share: float, half: bool = False) -> Tensor:
     """Rows [B, 1, n] through the codec; `half` in bfloat16, but for rounding and the last layers."""
     with torch.autocast(wave.device.type, torch.bfloat16, enabled=half):
-        latents = latents_of(codec, wave)
+        latents = codec.encode(wave)
         latents = codec.quantise(disturb(latents.float(), noise_share))
         hidden = codec.decoder[:-2](latents)
     return codec.decoder[-2:](hidden.float())

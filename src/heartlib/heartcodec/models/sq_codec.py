@@ -14,6 +14,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import weight_norm
 
 from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
+from heartlib.heartcodec.models.analysis import analyse, match_levels
 
 Module = TypeVar("Module", bound=nn.Module)
 DILATIONS = (1, 3, 5, 7, 9)
@@ -212,8 +213,8 @@ class SQCodec(nn.Module):
     """The scalar codec of HeartCodec (arXiv 2601.10547): encoder, rounding, decoder.
 
     Rows are independent mono signals; n must be a multiple of `config.samples_per_latent` for encode.
-    A codec that was loaded to decode has no encoder, nor has one whose latents are a fixed analysis
-    (`heartlib.training.analysis`).
+    A codec that was loaded to decode has no learned encoder. One whose latents are a fixed analysis (`analysis`)
+    never has, and its bands are made as loud as its latents say.
     """
 
     encoder: Any  # nn.Sequential, or None
@@ -223,6 +224,11 @@ class SQCodec(nn.Module):
         self.config = config
         self.encoder = build_encoder(config) if config.scalar_encoder == "learned" else None
         self.decoder = build_decoder(config)
+
+    @property
+    def analysed(self) -> bool:
+        """Whether its latents are a fixed analysis of the audio."""
+        return self.config.scalar_encoder == "analysis"
 
     @property
     def lookahead(self) -> int:
@@ -235,13 +241,15 @@ class SQCodec(nn.Module):
         return stage_lookbehind(self.config, 0) + self.config.delay_kernel_size // 2
 
     def encode(self, wave: Tensor) -> Tensor:
-        """48 kHz audio [B, 1, n] -> latents in (-1, 1), not yet rounded [B, 128, n / hop]."""
-        if self.encoder is None:
-            raise ValueError("this scalar codec was loaded without its encoder")
+        """48 kHz audio [B, 1, n] -> latents in [-1, 1], not yet rounded [B, 128, n / hop]."""
         if wave.shape[-1] % self.config.samples_per_latent:
             raise ValueError(
                 f"{wave.shape[-1]} samples are not a multiple of {self.config.samples_per_latent}: pad the audio"
             )
+        if self.analysed:
+            return analyse(wave)
+        if self.encoder is None:
+            raise ValueError("this scalar codec was loaded without its encoder")
         return torch.tanh(self.encoder(wave))
 
     def quantise(self, latents: Tensor) -> Tensor:
@@ -250,10 +258,12 @@ class SQCodec(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Latents [B, 128, T], rounded here if they are not -> 48 kHz audio [B, 1, T * hop]."""
-        latents = self.quantise(latents)
+        rounded = self.quantise(latents)
         if latents.device.type != "cpu" or torch.is_grad_enabled():
-            return self.decoder(latents)
-        return self._decode_in_chunks(latents)
+            made = self.decoder(rounded)
+        else:
+            made = self._decode_in_chunks(rounded)
+        return match_levels(made, latents) if self.analysed else made
 
     def _decode_in_chunks(self, latents: Tensor) -> Tensor:
         """The same audio in a fraction of time and memory: the last two blocks run piece by piece.
