@@ -72,22 +72,28 @@ def main(args: argparse.Namespace) -> int:
     duration = audio.duration(args.song)
     lyrics = None if args.lyrics is None else read_text(Path(args.lyrics), "--lyrics")
 
-    from heartlib.picture.drawing import Sheet, clock, draw
+    from heartlib.picture.drawing import Sheet, clock, columns, draw
     from heartlib.picture.outline import outline
     from heartlib.picture.sections import bands
+    from heartlib.picture.timed_words import read_words
 
-    words = _words(args, duration)
-    known = _known(args.song)
-    found = outline(args.song, args.width)
+    written = None if args.words is None else read_words(args.words, duration)
+    found, known = outline(args.song, columns(args.width)), _known(args.song)
+    words = _heard(args) if written is None else written
     lyrics = _text(known, "lyrics") if lyrics is None else lyrics
     sections = [] if args.no_words else bands(lyrics, words, found.duration)
     if lyrics.strip() and not sections and not args.no_words:
         _note(args, "no sections: none of the lyrics' words is found among those of the song")
-    sheet = Sheet(Path(args.song).name, _facts(known, clock(found.duration)), found, sections, words)
+    sheet = Sheet(
+        Path(args.song).name, _facts(known, clock(round(found.duration))), found, sections, words
+    )
     picture = draw(sheet, width=args.width, dark=args.dark)
     write_bytes(target, picture.png, overwrite=args.overwrite)
     if picture.unwritten:
-        _note(args, f"no font of this machine has {_some(picture.unwritten)}: these are spelled or dots")
+        _note(
+            args,
+            f"no font of this machine has {_some(picture.unwritten)}: these are spelled or dots",
+        )
     if picture.left_out:
         _note(args, f"{picture.left_out} words have no room; a larger --width shows more")
     if not args.quiet:
@@ -96,14 +102,10 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _words(args: argparse.Namespace, duration: float) -> "list[Word]":
-    """The song's words with their times, from wherever they can be had; none where they cannot."""
+def _heard(args: argparse.Namespace) -> "list[Word]":
+    """The song's words with their times as nano hears them; none where it cannot or shall not."""
     if args.no_words:
         return []
-    if args.words is not None:
-        from heartlib.picture.timed_words import read_words
-
-        return read_words(args.words, duration)
     if find_spec("transformers") is None:
         _note(args, "no words: give --words FILE, or pip install 'heartlib[transcribe]'")
         return []

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 MAIN = "DejaVu Sans"  # comes with matplotlib
+BOXES = "Last Resort"  # so does this one: a box for every sign there is
 FOLLOWED = ("LETTER ", "SYLLABLE ")  # in Unicode's names by the sound of kana and hangul
 
 
@@ -54,7 +55,7 @@ def _installed(wanted: set[str]) -> dict[str, set[str]]:
     owned: dict[str, set[str]] = {}
     entry: Any
     for entry in font_manager.fontManager.ttflist:
-        if entry.style != "normal" or entry.name in owned:
+        if entry.style != "normal" or entry.name in owned or entry.name.startswith(BOXES):
             continue
         try:
             font = font_manager.get_font(entry.fname)

@@ -16,7 +16,7 @@ RATE = 32_000  # Hz; what the picture shows ends at 16 kHz
 HOP = 256  # samples of a frame
 N_FFT = 2048
 OVERLAP = N_FFT - HOP  # samples that a frame's spectrum reaches beyond it, half to each side
-BANDS = 112
+BANDS = 120
 LOWEST, HIGHEST = 40.0, 15_500.0  # Hz
 FLOOR = 1e-10  # power of silence: -100 dB
 
@@ -41,7 +41,9 @@ class Reduction:
 
         self.per = per
         self.samples = self.frames = 0
-        self.held = np.zeros(OVERLAP // 2, np.float32)  # the first frame's spectrum reaches before it
+        self.held = np.zeros(
+            OVERLAP // 2, np.float32
+        )  # the first frame's spectrum reaches before it
         self.filters = mel_filterbank(N_FFT, RATE, BANDS, LOWEST, HIGHEST).numpy().T
         self.window = np.hanning(N_FFT).astype(np.float32)
         self.low, self.high = np.zeros(0, np.float32), np.zeros(0, np.float32)
@@ -77,7 +79,8 @@ class Reduction:
             return
         middle = held[OVERLAP // 2 :][: count * HOP].reshape(count, HOP)
         spectra = np.lib.stride_tricks.sliding_window_view(held, N_FFT)[::HOP][:count]  # [F, N_FFT]
-        power = np.abs(np.fft.rfft(spectra * self.window)) ** 2 * (2 / self.window.sum()) ** 2
+        spectra = np.fft.rfft(spectra * self.window) * (2 / self.window.sum())
+        power = np.square(spectra.real) + np.square(spectra.imag)
         columns = (self.frames + np.arange(count)) // self.per
         self.frames += count
         self._grow(int(columns[-1]) + 1 - len(self.low))

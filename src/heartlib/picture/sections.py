@@ -40,7 +40,7 @@ def bands(lyrics: str, words: list[Word], duration: float) -> list[Band]:
     """The lyrics' sections by time; none where no word of them was heard.
 
     A section starts with its first word that was heard, or with as many misheard words before that as the lyrics
-    have, and lasts until the next one starts. Sections of which nothing was heard lie between their neighbours'
+    have; so it ends too, or where the next one starts. Sections of which nothing was heard lie between their neighbours'
     words, as one band: nothing tells one from another.
     """
     sections = read_sections(lyrics)
@@ -64,7 +64,8 @@ def bands(lyrics: str, words: list[Word], duration: float) -> list[Band]:
             elif found:
                 found[-1] = Band(found[-1].name, found[-1].start, start)
             silent, before = [], own[-1]
-            rest = max(heard[j][1].end for _, j in own)
+            after = _after(first + len(units), own[-1], pairs, len(heard))
+            rest = max(word.end for _, word in heard[own[0][1] : after])
             found.append(Band(name, start, rest))
         first += len(units)
     if silent:
@@ -80,6 +81,12 @@ def _misheard(first: int, pair: tuple[int, int], before: tuple[int, int]) -> int
     if not leading:
         return 0
     return min(leading, round((pair[1] - before[1] - 1) * leading / unsure))
+
+
+def _after(end: int, pair: tuple[int, int], pairs: list[tuple[int, int]], heard: int) -> int:
+    """The place after a section's last word heard: misheard ones behind its last pair are its own as well."""
+    following = next((j for i, j in pairs if i > pair[0]), heard)
+    return min(following, pair[1] + end - pair[0])
 
 
 def match(sung: list[str], heard: list[str]) -> list[tuple[int, int]]:

@@ -35,7 +35,7 @@ LIGHT = Theme(
     line="#d9dee7",
     unnamed="#7d8797",
     tint=0.09,
-    heat=("#fbfaf8", "#f3e4d8", "#f2bfa0", "#e5836f", "#b64b74", "#6d2f7c", "#2a1a52"),
+    heat=("#ffffff", "#f1f2fa", "#d5daf0", "#a3addd", "#6f6fc0", "#45378f", "#1e1147"),
 )
 DARK = Theme(
     paper="#12151d",
