@@ -90,10 +90,8 @@ def main(args: argparse.Namespace) -> int:
     picture = draw(sheet, width=args.width, dark=args.dark)
     write_bytes(target, picture.png, overwrite=args.overwrite)
     if picture.unwritten:
-        _note(
-            args,
-            f"no font of this machine has {_some(picture.unwritten)}: these are spelled or dots",
-        )
+        signs = _some(picture.unwritten)
+        _note(args, f"no font here has {signs}: kana and hangul are spelled, others are dots")
     if picture.left_out:
         _note(args, f"{picture.left_out} words have no room; a larger --width shows more")
     if not args.quiet:

@@ -42,6 +42,7 @@ def _by_sound(sign: str) -> str:
 
 
 def _signs(family: str) -> set[str]:
+    """What the font can write that matplotlib takes for a family."""
     from matplotlib import font_manager
 
     path = font_manager.findfont(font_manager.FontProperties(family=family))
@@ -59,9 +60,8 @@ def _installed(wanted: set[str]) -> dict[str, set[str]]:
             continue
         try:
             font = font_manager.get_font(entry.fname)
+            if any(font.get_char_index(ord(sign)) for sign in wanted):
+                owned[entry.name] = _signs(entry.name) & wanted
         except (OSError, RuntimeError):  # a font that FreeType cannot read
             continue
-        found = {sign for sign in wanted if font.get_char_index(ord(sign))}
-        if found:
-            owned[entry.name] = found
     return owned
