@@ -67,7 +67,9 @@ def test_without_words(folder: Path, capsys: pytest.CaptureFixture[str]):
 
 def test_words_are_heard(folder: Path, capsys: pytest.CaptureFixture[str]):
     pytest.importorskip("transformers")
-    assert main(["show", "song.ogg", "--lyrics", "lyrics.txt"]) == 0
+    wave, rate = audio.read("song.ogg")
+    audio.write("begin.wav", wave[:, : 7 * rate], rate)
+    assert main(["show", "begin.wav", "--lyrics", "lyrics.txt"]) == 0
     out, _ = capsys.readouterr()
     assert "2 sections, " in out and " 0 words" not in out
 

@@ -106,3 +106,9 @@ def test_a_sign_that_no_font_has_is_told():
 def test_short_and_silent_sounds(samples: int):
     found = reduced([np.zeros(samples, np.float32)], per=1)
     assert draw(Sheet("a.wav", "", found), width=WIDTH).png.startswith(b"\x89PNG")
+
+
+def test_long_texts_are_cut_and_tiny_bands_have_no_name():
+    bands = [Band("Verse", 0.0, 0.05), Band("[" * 3000, 1.0, 2.0)]
+    facts = "a tag, " * 20_000
+    assert draw(Sheet("b" * 255, facts, OUTLINE, bands), width=WIDTH).width == WIDTH

@@ -1,5 +1,8 @@
 """Sections by the words that were heard."""
 
+import pytest
+
+from heartlib.errors import UsageError
 from heartlib.hearttranscriptor.word_times import Word
 from heartlib.picture.sections import Band, bands, match, read_sections
 
@@ -71,3 +74,8 @@ def test_matching_is_in_order_and_prefers_long_words():
     assert match(["river", "the"], ["the", "river"]) == [(0, 1)]
     assert match(["the", "a", "the"], ["the", "a", "the"]) == [(0, 0), (1, 1), (2, 2)]
     assert match([], ["a"]) == [] and match(["a"], ["b"]) == []
+
+
+def test_too_many_words_are_told():
+    with pytest.raises(UsageError, match="5000 words of lyrics are too many to find among 5000"):
+        match(["la"] * 5000, ["la"] * 5000)

@@ -38,6 +38,11 @@ def test_plain_lrc_has_the_time_of_lines(tmp_path: Path):
         ("words.json", '{"words": [{"word": 1, "start": 0, "end": 1}]}', 'there is no "words"'),
         ("words.json", '{"words": [{"word": "a", "start": NaN, "end": 1}]}', 'there is no "words"'),
         ("words.json", '{"words": [{"word": "a", "start": 2, "end": 1}]}', 'there is no "words"'),
+        (
+            "words.json",
+            '{"words": [{"word": "a", "start": 1, "end": 1%s}]}' % ("0" * 400),
+            'there is no "w',
+        ),
         ("words.lrc", "no times", "there is no line with a time"),
         ("words.lrc", "[01:30.00]late", "its words go on to 90 s and the song ends at 9 s"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -130,8 +131,11 @@ class _Drawing:
             "family": self.letters.families,
             "fontsize": pixels * 72 / DPI,
             "color": colour,
-            "weight": "bold" if bold else "normal",
+            "weight": "bold"
+            if bold and len(self.letters.families) == 1
+            else "normal",  # few have it
             "parse_math": False,
+            "usetex": False,
         }
 
     def _text_width(self, text: str, pixels: float, *, bold: bool = False) -> float:
@@ -142,12 +146,15 @@ class _Drawing:
 
     def _cut(self, text: str, pixels: float, room: float, *, bold: bool = False) -> str:
         """The text, or as much of its beginning as there is room for."""
-        if self._text_width(text, pixels, bold=bold) <= room:
+        begin = text[: max(0, int(room))]  # a sign is at least a pixel wide
+        if begin == text and self._text_width(text, pixels, bold=bold) <= room:
             return text
-        text = text[: int(room)]
-        while text and self._text_width(text + "…", pixels, bold=bold) > room:
-            text = text[:-1]
-        return text + "…" if text else ""
+        fits = bisect_right(
+            range(len(begin)),
+            room,
+            key=lambda at: self._text_width(f"{begin[:at]}…", pixels, bold=bold),
+        )
+        return f"{begin[: fits - 1]}…" if fits > 1 else ""
 
     def _heading(self) -> None:
         room = self.width - LEFT - RIGHT

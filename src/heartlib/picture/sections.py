@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from heartlib.errors import UsageError
 from heartlib.hearttranscriptor.word_times import Word
 
+MOST = 16_000_000  # pairs of words: 0.3 GB
 ALIKE = 0.5  # the least share of letter pairs that two words have in common to be the same
 MARKER = re.compile(r"^\s*\[([^\[\]]+)\]\s*$")
 UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # kana and Han: every sign a word
@@ -90,9 +92,17 @@ def _after(end: int, pair: tuple[int, int], pairs: list[tuple[int, int]], heard:
 
 
 def match(sung: list[str], heard: list[str]) -> list[tuple[int, int]]:
-    """Places of words that are the same or alike, in order on both sides; long words count for more."""
+    """Places of words that are the same or alike, in order on both sides; long words count for more.
+
+    UsageError for more pairs than MOST.
+    """
     if not sung or not heard:
         return []
+    if len(sung) * len(heard) > MOST:
+        raise UsageError(
+            f"{len(sung)} words of lyrics are too many to find among {len(heard)} that are heard; "
+            "leave them out with --no-words"
+        )
     same = _likeness(sung, heard)  # [N, M]
     best = np.zeros((len(sung) + 1, len(heard) + 1), np.float32)
     for i, row in enumerate(same):

@@ -14,7 +14,7 @@ from heartlib.pipelines.inputs import read_text
 
 LAST = 1.0  # seconds of a word whose end no file tells
 BEYOND = 1.0  # seconds that words may go beyond their song: files round
-STAMP = re.compile(r"[\[<](\d+):(\d+(?:[.:]\d+)?)[\]>]")
+STAMP = re.compile(r"[\[<](\d{1,5}):(\d{1,2}(?:[.:]\d{1,6})?)[\]>]")
 
 
 def read_words(path: str | Path, duration: float) -> list[Word]:
@@ -38,7 +38,7 @@ def _read_json(path: Path) -> list[Word]:
     text = read_text(path, "--words")
     try:
         return [_word(entry) for entry in json.loads(text)["words"]]
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         raise UsageError(
             f'--words {path}: there is no "words" with "word", "start" and "end" in it, '
             "as `heartlib transcribe --format json` writes them"
