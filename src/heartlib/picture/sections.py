@@ -61,10 +61,11 @@ def bands(lyrics: str, words: list[Word], duration: float) -> list[Band]:
             silent.append(name)
         else:
             start = heard[own[0][1] - _misheard(first, own[0], before)][1].start
+            if found:
+                end = min(rest, start) if silent else start
+                found[-1] = Band(found[-1].name, found[-1].start, end)
             if silent:
                 _add(found, Band(" · ".join(filter(None, silent)), rest, start))
-            elif found:
-                found[-1] = Band(found[-1].name, found[-1].start, start)
             silent, before = [], own[-1]
             after = _after(first + len(units), own[-1], pairs, len(heard))
             rest = max(word.end for _, word in heard[own[0][1] : after])
