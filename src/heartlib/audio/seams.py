@@ -29,6 +29,8 @@ def cross_fade(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 def level_gain(wanted: np.ndarray, found: np.ndarray) -> float:
     """What to multiply `found` with to be as loud as `wanted`, a quarter to 4; 1 where either is silent."""
+    if not wanted.size:
+        return 1.0
     loud = [float(np.sqrt(np.mean(np.square(wave, dtype=np.float64)))) for wave in (wanted, found)]
     if min(loud) < SILENT:
         return 1.0
