@@ -3,8 +3,9 @@
     python benchmarks/seams.py song-a.flac song-b.flac          # songs that `heartlib generate` wrote
 
 Each song is cut at half its length and sung on from there for ten seconds, from the codes of nano's encoder. A jump
-of level is the difference between a second before the seam and a second after; its rank is among those at the other
-beats of the song as it was. A jump of the spectrum ranks as in `heartlib evaluate`, 99 and more standing out.
+of level is the difference between a second before the seam and a second after; its rank is among those at the beats
+of the song as it was. A jump of the spectrum ranks as in `heartlib evaluate`, 99 and more standing out. "as it was"
+is the song uncut at the same place.
 """
 
 import argparse
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from heartlib import HeartMuLaGenPipeline, audio, checkpoints
-from heartlib.audio.seams import join, likeness
+from heartlib.audio.seams import join, level_gain, likeness
 from heartlib.evaluation.joins import clicks, jump_percentiles
 from heartlib.evaluation.judges import shipped
 from heartlib.evaluation.levels import rms_db
@@ -40,14 +41,14 @@ def level_rank(song: np.ndarray, beat: float, jump: float) -> float:
 
 def main() -> None:
     """Extend, join in three ways, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("songs", nargs="+", metavar="SONG")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     pipe = HeartMuLaGenPipeline.from_pretrained("nano")
     codec = HeartCodec.from_encoder_decoder_pretrained(*checkpoints.find_codec("nano"))
     print(
-        "song                 join     level dB (rank)  spectrum  clicks  kept  likeness",
+        "song                 join     level dB (rank)  spectrum  clicks  kept  gain dB  likeness",
         flush=True,
     )
     for path in args.songs:
@@ -67,11 +68,13 @@ def main() -> None:
         listen = round(LISTEN_SECONDS * RATE)
         fading = slice(cut.samples - cut.fade, cut.samples)
         for name, fade, heard in (
+            ("as it was", None, 0),
             ("heartlib", cut.fade, listen),
             ("no gain", cut.fade, 0),
             ("no fade", 0, listen),
         ):
-            joined = join(kept, made, fade=fade, listen=heard)
+            joined = song if fade is None else join(kept, made, fade=fade, listen=heard)
+            fade = fade or 0
             jump = level_jump(joined, cut.samples)
             ranks = jump_percentiles(joined, [cut.samples - fade // 2], beat)
             near = np.abs(clicks(joined) - cut.samples + fade // 2) < RATE // 10
@@ -79,7 +82,8 @@ def main() -> None:
             print(
                 f"{Path(path).stem:20s} {name:9s} {jump:+5.1f} ({level_rank(song, beat, jump):3.0f})"
                 f"       {max(ranks):5.0f}     {near.sum():4d}    {'same' if same else 'NOT'}"
-                f"   {likeness(kept[:, fading], made[:, fading]):.2f}",
+                f"  {20 * np.log10(level_gain(kept[:, -listen:], made[:, : cut.samples][:, -listen:])):+5.1f}"
+                f"     {likeness(kept[:, fading], made[:, fading]):.2f}",
                 flush=True,
             )
 
