@@ -186,7 +186,7 @@ def generate_frames(
     cfg_scale 1 runs one row, above 1 two. The same seed on the same machine gives the same song.
     prefix [K, T]: the song's first T frames, which count towards max_frames and are not yielded. The
     random numbers that they would have taken are passed over: after a song's own first frames, its
-    seed and settings draw as they did then.
+    seed and settings draw with the same numbers as then, from logits that are equal up to rounding.
     Raises `UsageError`, at the call, for values that are not allowed and for a song beyond the
     model's positions; `HeartlibError` if the song ends before its first new frame.
     """
