@@ -231,3 +231,23 @@ def test_the_hash_names_the_weights(
     weights.write_bytes(data)
     other = HeartMuLaGenPipeline.from_pretrained(root, device="cpu", lazy_load=True)
     assert other.model_hash != pipe.model_hash
+
+
+def test_a_song_goes_on_from_its_first_frames(pipe: HeartMuLaGenPipeline, song: Song):
+    again = pipe.generate(LYRICS, TAGS, seed=3, prefix_codes=song.codes[:, :7], **SHORT)
+    assert torch.equal(again.codes, song.codes) and torch.equal(again.waveform, song.waveform)
+    assert again.extended == {"frames": 7} and again.metadata()["extended"] == {"frames": 7}
+    assert "extended" not in song.metadata()
+    plain = pipe.generate(LYRICS, TAGS, seed=3, prefix_codes=song.codes[:, :0], **SHORT)
+    assert torch.equal(plain.waveform, song.waveform) and plain.extended is None
+
+
+def test_prefixes_that_do_not_fit(pipe: HeartMuLaGenPipeline):
+    for codes, message in (
+        (torch.zeros(8, 12, dtype=torch.long), r"has 12 frames \(0.96 s\), the whole song may"),
+        (torch.zeros(8, 190, dtype=torch.long), r"tiny has room for \d+\.\d+ s after these lyrics"),
+        (torch.full((8, 3), 32), r"range over 32…32; this model sings 0…31"),
+        (torch.zeros(7, 3, dtype=torch.long), r"shape \[7, 3\], not \[8, T\]"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            pipe.generate(LYRICS, TAGS, prefix_codes=codes, **SHORT)

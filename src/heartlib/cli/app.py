@@ -13,6 +13,7 @@ from heartlib.errors import HeartlibError, UsageError
 
 COMMANDS = (
     "generate",
+    "extend",
     "transcribe",
     "show",
     "encode",

@@ -62,6 +62,13 @@ def add_parser(subparsers: Any) -> None:
         help=".mp3, .wav, .flac or .ogg (default: song.mp3)",
     )
     file.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    add_model(parser)
+    add_sampling(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no report")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Which models, and where they run."""
     model = parser.add_argument_group("the model")
     model.add_argument(
         "--model", metavar="MODEL", help="nano (default, comes with heartlib), a folder or a hub id"
@@ -85,6 +92,10 @@ def add_parser(subparsers: Any) -> None:
     model.add_argument(
         "--lazy-load", action="store_true", help="never hold both models in memory at once"
     )
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """How codes are drawn and decoded."""
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument("--temperature", type=float, metavar="X", help="above 0 (default: 1)")
     sampling.add_argument("--topk", type=int, metavar="N", help="codes to draw from (default: 50)")
@@ -103,7 +114,6 @@ def add_parser(subparsers: Any) -> None:
         metavar="X",
         help="codec's guidance, 1 or more (default: its own)",
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no report")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -116,14 +126,14 @@ def main(args: argparse.Namespace) -> int:
     from heartlib.pipelines.settings import GenerationSettings
 
     audio.check_output(args.output, overwrite=args.overwrite)
-    settings = GenerationSettings(**_settings(args, like.get("settings", {})))
+    settings = GenerationSettings(**settings_of(args, like.get("settings", {})))
 
     from heartlib import checkpoints
     from heartlib.cli.progress import Interrupt, Progress
     from heartlib.pipelines.music_generation import HeartMuLaGenPipeline
     from heartlib.pipelines.placement import Placement
 
-    placement = Placement.resolve(**_placement(args, like.get("settings", {})))
+    placement = Placement.resolve(**placement_of(args, like.get("settings", {})))
     paths = checkpoints.find(*_model(args, like))
     pipe = HeartMuLaGenPipeline(paths, placement, lazy_load=args.lazy_load)
     if like:
@@ -146,7 +156,7 @@ def main(args: argparse.Namespace) -> int:
         path = song.save(args.output, overwrite=args.overwrite)
     path = Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
     if not args.quiet:
-        _report(song, path)
+        report(song, path)
     if not song.complete:
         print(f"heartlib: stopped; what was sung so far is in {path}", file=sys.stderr)
         return 130
@@ -171,6 +181,11 @@ def _read_like(path: str) -> dict[str, Any]:
     from heartlib import audio
 
     like = audio.read_tags(path)
+    if "extended" in like:
+        raise UsageError(
+            f"{path} goes on from another song, so that its words do not make it again; "
+            f"`heartlib extend {path}` goes on from it"
+        )
     missing = [key for key in ("lyrics", "tags", "settings", "model") if key not in like]
     if missing or not isinstance(like["settings"], dict) or not isinstance(like["model"], dict):
         raise HeartlibError(
@@ -181,7 +196,7 @@ def _read_like(path: str) -> dict[str, Any]:
     return like
 
 
-def _settings(args: argparse.Namespace, like: dict[str, Any]) -> dict[str, Any]:
+def settings_of(args: argparse.Namespace, like: dict[str, Any]) -> dict[str, Any]:
     """Flags over --like over the defaults."""
     given = {
         "temperature": args.temperature,
@@ -211,7 +226,7 @@ def _milliseconds(length: str) -> int | float:
         raise UsageError(f"--length must be finite, not {length}") from None
 
 
-def _placement(args: argparse.Namespace, like: dict[str, Any]) -> dict[str, Any]:
+def placement_of(args: argparse.Namespace, like: dict[str, Any]) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
     for what in ("device", "dtype"):
         held = like.get(what) or {}
@@ -248,7 +263,7 @@ def _use_threads(threads: object) -> None:
         torch.set_num_threads(threads)
 
 
-def _report(song: "Song", path: Path) -> None:
+def report(song: "Song", path: Path) -> None:
     from heartlib.cli.progress import peak_memory
 
     limit = (

@@ -1,6 +1,8 @@
 """The frame loop: from a prompt to a song's codes, one frame of 80 ms at a time.
 
-Legend: K codebooks, V audio vocabulary, R rows (1, or 2 with guidance), D backbone width.
+A song may go on from frames that are given (the prefix): they are read after the prompt, all at once.
+
+Legend: K codebooks, T frames of the prefix, V audio vocabulary, R rows (1, or 2 with guidance), D backbone width.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 
 from heartlib.errors import HeartlibError, UsageError
+from heartlib.heartmula.configuration_heartmula import HeartMuLaConfig
 from heartlib.heartmula.modeling_heartmula import HeartMuLa
 from heartlib.heartmula.prompt import Prompt
 from heartlib.heartmula.sampling import draw, guide
@@ -85,20 +88,30 @@ def embed_prompt(model: HeartMuLa, prompt: Prompt, rows: int) -> Tensor:
     )
 
 
+def embed_prefix(model: HeartMuLa, prefix: Tensor, rows: int) -> Tensor:
+    """The backbone's input for given frames [K, T]: [R, T, D]; both rows hear them."""
+    return model.embed_frame(prefix.to(model.device).t()).expand(rows, -1, -1)
+
+
+def draw_race(model: HeartMuLa, state: FrameState, settings: SamplingSettings) -> Tensor:
+    """One frame's random numbers, [K, topk]."""
+    codebooks, vocab = model.config.audio_num_codebooks, model.config.audio_vocab_size
+    race = torch.empty(codebooks, min(settings.topk, vocab), device=model.device)
+    return race.exponential_(generator=state.generator)
+
+
 def frame_step(model: HeartMuLa, x: Tensor, state: FrameState, settings: SamplingSettings) -> Frame:
-    """One frame after the new backbone inputs x [R, S, D] (a prompt, or the frame before).
+    """One frame after the new backbone inputs x [R, S, D] (a prompt and its prefix, or the frame before).
 
     One sample feeds both rows. Nothing here waits for the device.
     """
-    codebooks, vocab = model.config.audio_num_codebooks, model.config.audio_vocab_size
-    race = torch.empty(codebooks, min(settings.topk, vocab), device=x.device)
-    race.exponential_(generator=state.generator)
+    race = draw_race(model, state, settings)
     unknown = slice(settings.audio_eos_id - 1, settings.audio_eos_id)  # no codec decodes this code
 
     state.depth.clear()
     hidden, logits = model.backbone_step(x, state.backbone)
     codes, all_logits = [], []
-    for codebook in range(codebooks):
+    for codebook in range(model.config.audio_num_codebooks):
         if codebook > 0:
             embedded = model.embed_code(codebook - 1, codes[-1]).expand(settings.rows, 1, -1)
             if codebook == 1:
@@ -130,11 +143,37 @@ def _check_request(model: HeartMuLa, prompt: Prompt, max_frames: int, seed: int)
         )
 
 
+def as_prefix(prefix: Tensor | None, config: HeartMuLaConfig, audio_eos_id: int) -> Tensor:
+    """Given frames, int64 [K, T] on the CPU; no frames for None.
+
+    UsageError for what is not whole frames of decodable codes, integers [K, T].
+    """
+    codebooks = config.audio_num_codebooks
+    if prefix is None:
+        return torch.empty(codebooks, 0, dtype=torch.long)
+    if prefix.ndim != 2 or prefix.shape[0] != codebooks:
+        raise UsageError(f"prefix codes have shape {list(prefix.shape)}, not [{codebooks}, T]")
+    if prefix.is_floating_point() or prefix.is_complex() or prefix.dtype == torch.bool:
+        raise UsageError(f"prefix codes are {prefix.dtype}; give integers")
+    prefix = prefix.long().cpu()
+    if prefix.shape[1] == 0:
+        return prefix
+    low, high, most = (
+        int(prefix.min()),
+        int(prefix.max()),
+        min(audio_eos_id - 1, config.audio_vocab_size) - 1,
+    )
+    if low < 0 or high > most:
+        raise UsageError(f"prefix codes range over {low}…{high}; this model sings 0…{most}")
+    return prefix
+
+
 def generate_frames(
     model: HeartMuLa,
     prompt: Prompt,
     *,
     max_frames: int,
+    prefix: Tensor | None = None,
     cfg_scale: float = 1.5,
     temperature: float = 1.0,
     topk: int = 50,
@@ -145,27 +184,50 @@ def generate_frames(
 
     Ends after max_frames (80 ms each), or before a frame with any code >= audio_eos_id.
     cfg_scale 1 runs one row, above 1 two. The same seed on the same machine gives the same song.
+    prefix [K, T]: the song's first T frames, which count towards max_frames and are not yielded. The
+    random numbers that they would have taken are passed over: after a song's own first frames, its
+    seed and settings draw with the same numbers as then, from logits that are equal up to rounding.
     Raises `UsageError`, at the call, for values that are not allowed and for a song beyond the
-    model's positions; `HeartlibError` if the song ends before its first frame.
+    model's positions; `HeartlibError` if the song ends before its first new frame.
     """
     settings = SamplingSettings(cfg_scale, temperature, topk, audio_eos_id)
     _check_request(model, prompt, max_frames, seed)
-    return _frames(model, prompt, settings, max_frames, seed)
+    prefix = as_prefix(prefix, model.config, audio_eos_id)
+    if prefix.shape[1] >= max_frames:
+        raise UsageError(
+            f"the prefix has {prefix.shape[1]} frames and the whole song may have {max_frames}: "
+            "ask for a longer song or give fewer frames"
+        )
+    return _frames(model, prompt, prefix, settings, max_frames, seed)
 
 
 def _frames(
-    model: HeartMuLa, prompt: Prompt, settings: SamplingSettings, max_frames: int, seed: int
+    model: HeartMuLa,
+    prompt: Prompt,
+    prefix: Tensor,
+    settings: SamplingSettings,
+    max_frames: int,
+    seed: int,
 ) -> Iterator[Tensor]:
-    positions = len(prompt.tokens) + max_frames
+    positions, given = len(prompt.tokens) + max_frames, prefix.shape[1]
     with torch.inference_mode():
         state = new_state(model, settings, positions=positions, seed=seed)
         x = embed_prompt(model, prompt, settings.rows)
-    for index in range(max_frames):
+        if given:
+            x = torch.cat((x, embed_prefix(model, prefix, settings.rows)), dim=1)
+        for _ in range(given):
+            draw_race(model, state, settings)
+    for index in range(given, max_frames):
         with torch.inference_mode():  # entered anew: a generator must not hold it while suspended
             codes = frame_step(model, x, state, settings).codes
             ended = int(codes.max()) >= settings.audio_eos_id
             x = model.embed_frame(codes).expand(settings.rows, 1, -1)
         if ended:
+            if index == given > 0:
+                raise HeartlibError(
+                    f"nothing to add: the model ended the song right after the {given} frames given; "
+                    "try another seed, an earlier place, or lyrics that go on longer"
+                )
             if index == 0:
                 raise HeartlibError(
                     "nothing to sing: the model ended the song at its first frame; "
@@ -180,6 +242,7 @@ def generate(
     prompt: Prompt,
     *,
     max_frames: int,
+    prefix: Tensor | None = None,
     cfg_scale: float = 1.5,
     temperature: float = 1.0,
     topk: int = 50,
@@ -190,27 +253,27 @@ def generate(
 ) -> Tensor:
     """A song's codes: LongTensor [K, T] on the CPU, T <= max_frames; see `generate_frames`.
 
-    progress(frames done, max_frames) is called after every frame; once `cancel` is set, what has
-    been sung so far is returned (T may be 0).
+    A prefix stands at its beginning. progress(frames done, max_frames) is called after every frame;
+    once `cancel` is set, what has been sung so far is returned (nothing new, perhaps).
     """
-    frames: list[Tensor] = []
     stream = generate_frames(
         model,
         prompt,
         max_frames=max_frames,
+        prefix=prefix,
         cfg_scale=cfg_scale,
         temperature=temperature,
         topk=topk,
         seed=seed,
         audio_eos_id=audio_eos_id,
     )
+    song = as_prefix(prefix, model.config, audio_eos_id)
+    given, frames = song.shape[1], list[Tensor]()
     while cancel is None or not cancel.is_set():
         codes = next(stream, None)
         if codes is None:
             break
         frames.append(codes)
         if progress is not None:
-            progress(len(frames), max_frames)
-    if not frames:
-        return torch.empty(model.config.audio_num_codebooks, 0, dtype=torch.long)
-    return torch.stack(frames, dim=1).cpu()
+            progress(given + len(frames), max_frames)
+    return torch.cat((song, torch.stack(frames, dim=1).cpu()), dim=1) if frames else song

@@ -28,6 +28,7 @@ from heartlib.heartmula import (
     build_prompt,
     generate,
 )
+from heartlib.heartmula.generation import as_prefix
 from heartlib.pipelines.inputs import check_lyrics, check_tags, text_or_file
 from heartlib.pipelines.placement import (
     Device,
@@ -154,6 +155,7 @@ class HeartMuLaGenPipeline:
         seed: int | None = None,
         num_steps: int | None = None,
         guidance_scale: float | None = None,
+        prefix_codes: torch.Tensor | None = None,
         progress: Progress | None = None,
         cancel: threading.Event | None = None,
     ) -> Song:
@@ -162,7 +164,9 @@ class HeartMuLaGenPipeline:
         max_audio_length_ms: None for as long as the longest song that the model learned from, where
         its gen_config.json tells (longest_song_ms), else as long as it can, up to 240 s. num_steps,
         guidance_scale: None for what the codec's config tells. seed: None draws one; the song tells
-        it. progress("singing" or "decoding", frames done, frames at most).
+        it. prefix_codes [K, T]: the song's first T frames, after which it goes on; they are part of
+        the lyrics, the length and the song that is returned.
+        progress("singing" or "decoding", frames done, frames at most).
         cancel: set while singing, what was sung is decoded; set while decoding, the windows
         decoded so far are returned; `complete` is then False. Raises UsageError for a value that
         is not allowed, HeartlibError where there is nothing to sing or too little memory.
@@ -177,7 +181,8 @@ class HeartMuLaGenPipeline:
             seed=seed if seed is not None else secrets.randbelow(2**31),
         )
         lyrics, tags = check_lyrics(lyrics), check_tags(tags, self.paths.root)
-        prompt, frames = self.prepare(lyrics, tags, settings)
+        prefix = as_prefix(prefix_codes, self.config, self.gen_config.audio_eos_id)
+        prompt, frames = self.prepare(lyrics, tags, settings, prefix=prefix.shape[1])
         settings = replace(settings, max_audio_length_ms=frames * FRAME_MS)
         timings = {"loading": 0.0, "singing": 0.0, "decoding": 0.0}
         with _memory_errors():
@@ -188,7 +193,7 @@ class HeartMuLaGenPipeline:
                     self.load()
                 mula = self._load_mula()
             with _timed(timings, "singing"), _threads(self._singing_threads()):
-                codes = self._sing(mula, prompt, frames, settings, progress, cancel)
+                codes = self._sing(mula, prompt, prefix, frames, settings, progress, cancel)
             complete = cancel is None or not cancel.is_set()
             del mula
             with _timed(timings, "loading"):
@@ -198,7 +203,12 @@ class HeartMuLaGenPipeline:
                 settings = settings.for_codec(codec.config)
             with _timed(timings, "decoding"):
                 waveform = _decode(
-                    codec, codes, settings, progress, cancel=cancel if complete else None
+                    codec,
+                    codes,
+                    settings,
+                    progress,
+                    cancel=cancel if complete else None,
+                    least=prefix.shape[1],
                 )
             sample_rate = codec.config.sample_rate
             del codec
@@ -219,10 +229,13 @@ class HeartMuLaGenPipeline:
             model={"name": self.paths.name, "hash": model_hash},
             complete=complete and whole,
             ended=complete and codes.shape[-1] < frames,
+            extended={"frames": prefix.shape[1]} if prefix.shape[1] else None,
         )
 
-    def prepare(self, lyrics: str, tags: str, settings: GenerationSettings) -> tuple[Prompt, int]:
-        """The prompt and how many frames may follow it; UsageError where they do not fit."""
+    def prepare(
+        self, lyrics: str, tags: str, settings: GenerationSettings, *, prefix: int = 0
+    ) -> tuple[Prompt, int]:
+        """The prompt and how many frames may follow it, `prefix` of them given; UsageError where they do not fit."""
         prompt = build_prompt(
             self.tokenizer, lyrics, tags, config=self.config, gen_config=self.gen_config
         )
@@ -231,6 +244,7 @@ class HeartMuLaGenPipeline:
             prompt=len(prompt.tokens),
             name=self.paths.name,
             longest_ms=self.gen_config.longest_song_ms,
+            prefix=prefix,
         )
         return prompt, frames
 
@@ -238,6 +252,7 @@ class HeartMuLaGenPipeline:
         self,
         mula: HeartMuLa,
         prompt: Prompt,
+        prefix: torch.Tensor,
         frames: int,
         settings: GenerationSettings,
         progress: Progress | None,
@@ -247,6 +262,7 @@ class HeartMuLaGenPipeline:
             mula,
             prompt,
             max_frames=frames,
+            prefix=prefix,
             cfg_scale=settings.cfg_scale,
             temperature=settings.temperature,
             topk=settings.topk,
@@ -255,7 +271,7 @@ class HeartMuLaGenPipeline:
             progress=None if progress is None else lambda *done: progress("singing", *done),
             cancel=cancel,
         )  # [K, T]
-        if codes.shape[-1] == 0:
+        if codes.shape[-1] == prefix.shape[-1]:
             raise Cancelled("cancelled before anything was sung")
         return codes
 
@@ -309,8 +325,12 @@ def _decode(
     settings: GenerationSettings,
     progress: Progress | None,
     cancel: threading.Event | None,
+    least: int = 0,
 ) -> torch.Tensor:
-    """[K, T] -> float32 [2, n], window by window; a set `cancel` ends it after the next window."""
+    """[K, T] -> float32 [2, n], window by window; a set `cancel` ends it after the next window.
+
+    least: as many frames are decoded in any case, and something after them.
+    """
     pieces: list[torch.Tensor] = []
     done, frames = 0, codes.shape[-1]
     frame_samples = codec.config.sample_rate * FRAME_MS // 1000
@@ -326,7 +346,7 @@ def _decode(
         done += piece.shape[-1]
         if progress:
             progress("decoding", done // frame_samples, frames)
-        if cancel is not None and cancel.is_set():
+        if cancel is not None and cancel.is_set() and done > least * frame_samples:
             break
     return torch.cat(pieces, dim=-1)
 

@@ -72,14 +72,20 @@ class GenerationSettings:
         )
 
     def frames(
-        self, *, positions: int, prompt: int, name: str, longest_ms: int | None = None
+        self,
+        *,
+        positions: int,
+        prompt: int,
+        name: str,
+        longest_ms: int | None = None,
+        prefix: int = 0,
     ) -> int:
-        """How many frames may be sung: `positions` the model has, `prompt` of them taken by text.
+        """How many frames the song may have: `positions` the model has, `prompt` of them taken by text.
 
         longest_ms: where no length was asked for, the most that is sung (the longest song that the
-        model learned from; beyond it the model is lost). UsageError with the numbers where the
-        prompt leaves no room or the length asked for does not fit. `name`: the model's, for the
-        message.
+        model learned from; beyond it the model is lost). prefix: frames of the song that are given.
+        UsageError with the numbers where the prompt leaves no room, the length asked for does not
+        fit or the prefix leaves nothing to sing. `name`: the model's, for the message.
         """
         room = positions - prompt
         if room < 1:
@@ -87,13 +93,21 @@ class GenerationSettings:
                 f"lyrics and tags take {prompt} positions, {name} has {positions}: shorten the lyrics"
             )
         if self.max_audio_length_ms is None:
-            return min(room, max(1, min(longest_ms or LONGEST_MS, LONGEST_MS) // FRAME_MS))
-        frames = int(self.max_audio_length_ms // FRAME_MS)
+            frames = min(room, max(1, min(longest_ms or LONGEST_MS, LONGEST_MS) // FRAME_MS))
+        else:
+            frames = int(self.max_audio_length_ms // FRAME_MS)
         if frames > room:
             raise UsageError(
                 f"{frames} frames ({frames * FRAME_MS / 1000:g} s) and {prompt} positions of lyrics "
                 f"and tags make {frames + prompt}, {name} has {positions}: "
                 f"ask for at most {room * FRAME_MS / 1000:g} s or shorten the lyrics"
+            )
+        if frames <= prefix:
+            raise UsageError(
+                f"the part that is kept has {prefix} frames ({prefix * FRAME_MS / 1000:g} s), the "
+                f"whole song may have {frames} ({frames * FRAME_MS / 1000:g} s): keep less of it, or "
+                f"ask for a longer song ({name} has room for {room * FRAME_MS / 1000:g} s after "
+                f"these lyrics)"
             )
         return frames
 

@@ -16,7 +16,8 @@ class Song:
     waveform: float32 [2, n] on the CPU. codes: LongTensor [K, T]. settings: everything that makes
     the song again, JSON-able. timings: seconds of `loading`, `singing` and `decoding`. model: name
     and weights hash. complete: False where it was cancelled. ended: whether the model came to an
-    end by itself, rather than by the limit.
+    end by itself, rather than by the limit. extended: what was kept of another song, if this one
+    goes on from it.
     """
 
     waveform: torch.Tensor
@@ -30,6 +31,7 @@ class Song:
     model: dict[str, str]
     complete: bool = True
     ended: bool = True
+    extended: dict[str, Any] | None = None
     path: Path | None = field(default=None, compare=False)
 
     @property
@@ -43,9 +45,10 @@ class Song:
         return self.duration / max(sum(self.timings.values()), 1e-9)
 
     def metadata(self) -> dict[str, Any]:
-        """What goes into the file: enough to make the song again."""
+        """What goes into the file: enough to make the song again, where it does not extend another."""
         first = next((x for x in self.lyrics.split("\n") if x and not x.startswith("[")), "")
-        return {
+        extended = {} if self.extended is None else {"extended": self.extended}
+        return extended | {
             "title": first.strip() or f"Instrumental {self.seed}",
             "comment": f"{self.tags}; seed {self.seed}; {self.model['name']} {self.model['hash']}; "
             f"heartlib {heartlib.__version__}",
@@ -61,11 +64,14 @@ class Song:
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
         """Write wav, flac, mp3 or ogg, by the suffix, with the metadata in it; returns the path.
 
-        A song that peaks above -1 dB is turned down to it. Raises as `heartlib.audio.write` does.
+        A song that peaks above -1 dB is turned down to it, unless it keeps another's samples.
+        Raises as `heartlib.audio.write` does.
         """
         from heartlib import audio
 
-        wave = audio.limit_peak(self.waveform.numpy())
+        wave = self.waveform.numpy()
+        if "samples" not in (self.extended or {}):
+            wave = audio.limit_peak(wave)
         self.path = audio.write(
             path, wave, self.sample_rate, tags=self.metadata(), overwrite=overwrite
         )
