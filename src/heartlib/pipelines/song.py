@@ -16,7 +16,8 @@ class Song:
     waveform: float32 [2, n] on the CPU. codes: LongTensor [K, T]. settings: everything that makes
     the song again, JSON-able. timings: seconds of `loading`, `singing` and `decoding`. model: name
     and weights hash. complete: False where it was cancelled. ended: whether the model came to an
-    end by itself, rather than by the limit.
+    end by itself, rather than by the limit. scores: what listeners made of it, JSON-able, where they
+    were asked (see `pipelines.best_of`).
     """
 
     waveform: torch.Tensor
@@ -30,6 +31,7 @@ class Song:
     model: dict[str, str]
     complete: bool = True
     ended: bool = True
+    scores: dict[str, Any] | None = None
     path: Path | None = field(default=None, compare=False)
 
     @property
@@ -56,6 +58,7 @@ class Song:
             "model": self.model,
             "complete": self.complete,
             "heartlib": heartlib.__version__,
+            **({"scores": self.scores} if self.scores else {}),
         }
 
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
