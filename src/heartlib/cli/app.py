@@ -13,6 +13,7 @@ from heartlib.errors import HeartlibError, UsageError
 
 COMMANDS = (
     "generate",
+    "score",
     "transcribe",
     "encode",
     "decode",

@@ -23,7 +23,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--best-of",
         type=int,
         metavar="N",
-        help="sing N takes (2 to 16) with the seeds N, N+1, ... and keep the one whose words and "
+        help="sing N takes (2 to 16) with the seeds S, S+1, ... and keep the one whose words and "
         "tags are heard best",
     )
     takes.add_argument(
