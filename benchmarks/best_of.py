@@ -25,6 +25,7 @@ def main() -> None:
     )
     parser.add_argument("--model", default="nano", help="a checkpoint folder or nano")
     parser.add_argument("--songs", type=int, default=4, help="lyrics, the shortest songs first")
+    parser.add_argument("--skip", type=int, default=0, help="of the shortest songs, so many")
     parser.add_argument("--takes", type=int, default=4, help="of each")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin none after that")
     args = parser.parse_args()
@@ -33,9 +34,8 @@ def main() -> None:
     takes = Takes(pipe)
     known = {tag for group in known_tags(pipe.paths.root).values() for tag in group}
     begun, rows = time.perf_counter(), []
-    for piece in sorted(pieces("lyrics", known=known), key=lambda piece: piece.length)[
-        : args.songs
-    ]:
+    asked = sorted(pieces("lyrics", known=known), key=lambda piece: piece.length)
+    for piece in asked[args.skip : args.skip + args.songs]:
         if time.perf_counter() - begun > args.seconds:
             break
         settings = GenerationSettings(
