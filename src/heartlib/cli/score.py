@@ -68,8 +68,7 @@ def main(args: argparse.Namespace) -> int:
     asked = [wanted(song, lyrics, args.tags) for song in args.songs]
     if args.json:
         check_target(args.json, overwrite=args.overwrite)
-    model = "nano" if args.model == "nano" else Path(args.model).expanduser()
-    listeners = Listeners(model, parse_device(args.device))
+    listeners = Listeners(args.model, parse_device(args.device))
     found: dict[str, SongReport] = {}
     for song, want in zip(args.songs, asked, strict=True):
         found[song] = report(song, listeners, want, args.language)

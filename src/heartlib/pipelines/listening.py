@@ -62,17 +62,20 @@ class SongScore:
 class Listeners:
     """A HeartTranscriptor and a HeartCLAP, each loaded when it is first needed.
 
-    root: a family's folder; what it lacks is taken from nano.
+    root: "nano" or a family's folder; what that lacks is taken from nano. CheckpointError where it is no folder.
     """
 
     def __init__(self, root: str | Path = "nano", device: torch.device | str = "cpu") -> None:
         self.device = device
+        family = checkpoints.NANO if str(root) == "nano" else Path(root).expanduser()
+        if not family.is_dir():
+            raise CheckpointError(f"no checkpoint folder at {str(root)!r}; give a folder or 'nano'")
         try:
-            self.transcriptor_folder = checkpoints.find_transcriptor(root)
+            self.transcriptor_folder = checkpoints.find_transcriptor(family)
         except CheckpointError:
             self.transcriptor_folder = checkpoints.find_transcriptor("nano")
-        beside = Path(root) / "HeartCLAP-oss"
-        self.clap_folder = clap_folder(beside if beside.is_dir() else "nano")
+        clap = family / "HeartCLAP-oss"
+        self.clap_folder = clap_folder(clap if clap.is_dir() else "nano")
 
     @cached_property
     def transcriptor(self) -> HeartTranscriptor:
