@@ -14,6 +14,7 @@ from heartlib.errors import HeartlibError, UsageError
 COMMANDS = (
     "generate",
     "extend",
+    "score",
     "transcribe",
     "show",
     "encode",

@@ -3,9 +3,11 @@
 import argparse
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heartlib.cli import takes
 from heartlib.errors import HeartlibError, UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ EXAMPLES = """examples:
   The morning light is on the sea" --tags folk,male,guitar --seed 7 --length 30 -o song.wav
   heartlib generate --like song.mp3 -o again.flac            # the same song, sample by sample
   heartlib generate --like song.mp3 --seed 8 -o other.mp3    # the same words, another song
+  heartlib generate --lyrics-file song.txt --tags-file tags.txt --best-of 4    # keep the best of 4
   heartlib generate --model ./ckpt --version 3B --device cuda --lyrics-file song.txt --tags-file tags.txt
 """
 
@@ -64,6 +67,7 @@ def add_parser(subparsers: Any) -> None:
     file.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     add_model(parser)
     add_sampling(parser)
+    takes.add_flags(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no report")
 
 
@@ -118,6 +122,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Check everything that can be checked, sing, save, report."""
+    takes.check_flags(args)
     like = _read_like(args.like) if args.like else {}
     lyrics = _text(args.lyrics, args.lyrics_file, "lyrics", like)
     tags = _text(args.tags, args.tags_file, "tags", like)
@@ -140,23 +145,19 @@ def main(args: argparse.Namespace) -> int:
         _check_same_model(args.like, like["model"], paths.name, pipe.model_hash)
         _use_threads(like["settings"].get("threads"))
     with Progress(quiet=args.quiet) as progress, Interrupt() as interrupt:
-        song = pipe.generate(
-            lyrics,
-            tags,
-            max_audio_length_ms=settings.max_audio_length_ms,
-            temperature=settings.temperature,
-            topk=settings.topk,
-            cfg_scale=settings.cfg_scale,
-            seed=settings.seed,
-            num_steps=settings.num_steps,
-            guidance_scale=settings.guidance_scale,
-            progress=progress,
-            cancel=interrupt.cancel,
-        )
+        told = {"progress": progress, "cancel": interrupt.cancel}
+        best = takes.sing(args, pipe, lyrics, tags, settings, **told) if args.best_of else None
+        song = best.song if best else pipe.generate(lyrics, tags, **asdict(settings), **told)
         path = song.save(args.output, overwrite=args.overwrite)
     path = Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
     if not args.quiet:
+        if best and best.scores:
+            print(takes.table(best))
         report(song, path)
+    if best and 0 < len(best.scores) < args.best_of:
+        done = f"{len(best.scores)} of {args.best_of} takes"
+        print(f"heartlib: stopped; the best of {done} is in {path}", file=sys.stderr)
+        return 130
     if not song.complete:
         print(f"heartlib: stopped; what was sung so far is in {path}", file=sys.stderr)
         return 130

@@ -4,6 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from heartlib.pipelines.best_of import Best, Take, Takes
+    from heartlib.pipelines.listening import Listeners, SongScore
     from heartlib.pipelines.lyrics_transcription import HeartTranscriptorPipeline
     from heartlib.pipelines.music_generation import HeartMuLaGenPipeline
     from heartlib.pipelines.settings import GenerationSettings
@@ -11,18 +13,28 @@ if TYPE_CHECKING:
     from heartlib.pipelines.transcription import Transcription
 
 __all__ = [
+    "Best",
     "GenerationSettings",
     "HeartMuLaGenPipeline",
     "HeartTranscriptorPipeline",
+    "Listeners",
     "Song",
+    "SongScore",
+    "Take",
+    "Takes",
     "Transcription",
 ]
 
 _LAZY = {
+    "Best": "best_of",
     "GenerationSettings": "settings",
     "HeartMuLaGenPipeline": "music_generation",
     "HeartTranscriptorPipeline": "lyrics_transcription",
+    "Listeners": "listening",
     "Song": "song",
+    "SongScore": "listening",
+    "Take": "best_of",
+    "Takes": "best_of",
     "Transcription": "transcription",
 }
 

@@ -17,7 +17,8 @@ class Song:
     the song again, JSON-able. timings: seconds of `loading`, `singing` and `decoding`. model: name
     and weights hash. complete: False where it was cancelled. ended: whether the model came to an
     end by itself, rather than by the limit. extended: what was kept of another song, if this one
-    goes on from it.
+    goes on from it. scores: what listeners made of it, JSON-able, where they were asked (see
+    `pipelines.best_of`).
     """
 
     waveform: torch.Tensor
@@ -32,6 +33,7 @@ class Song:
     complete: bool = True
     ended: bool = True
     extended: dict[str, Any] | None = None
+    scores: dict[str, Any] | None = None
     path: Path | None = field(default=None, compare=False)
 
     @property
@@ -59,6 +61,7 @@ class Song:
             "model": self.model,
             "complete": self.complete,
             "heartlib": heartlib.__version__,
+            **({"scores": self.scores} if self.scores else {}),
         }
 
     def save(self, path: str | Path, overwrite: bool = False) -> Path:
