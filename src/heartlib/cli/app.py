@@ -14,6 +14,7 @@ from heartlib.errors import HeartlibError, UsageError
 COMMANDS = (
     "generate",
     "transcribe",
+    "align",
     "encode",
     "decode",
     "reconstruct",

@@ -10,17 +10,31 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from heartlib.errors import UsageError
-from heartlib.hearttranscriptor.word_times import Word, words
+from heartlib.hearttranscriptor.word_times import FRAME, Word, words
 
+LETTER = 0.25  # seconds that a letter is sung at most, when it is asked about when a word is sung
+LEAD = 0.2  # seconds before a word that a stretch begins
 MARKER = re.compile(r"\[[^\]]*\]")
 RIGHT, WRONG = 10, -3  # a letter beside its like, or beside another
 OPEN, EXTEND = -10, -2  # letters that are only given, or only heard: the first of them, and each
 NEVER = -(2**40)
 GIVEN, MORE_GIVEN, HEARD, MORE_HEARD = 1, 2, 4, 8  # the best path ends with, or goes on with, such
+
+
+class Cut(NamedTuple):
+    """The start of word `word` at second `time`, `rest` seconds after that of the word before."""
+
+    word: int
+    time: float
+    rest: float
 
 
 def sung_lines(lyrics: str) -> list[str]:
@@ -52,23 +66,66 @@ def spoken(text: str) -> str:
     return " ".join("".join(kept).split())
 
 
-def expected(given: Sequence[str], heard: Sequence[Word], begin: float, end: float) -> np.ndarray:
-    """About when the middle of each given word is sung, in order: float64 [words].
+@dataclass(frozen=True)
+class Beside:
+    """Given words beside heard ones: `pairs` of their letters."""
 
-    Letters that were not heard are spread between those that were, and between `begin` and `end`.
-    """
-    counts = np.array([len(letters(word)) for word in given])
-    said = [letters(word.text) for word in heard]
-    when = [
-        word.start + (word.end - word.start) * (at + 0.5) / len(text)
-        for word, text in zip(heard, said, strict=True)
-        for at in range(len(text))
-    ]
-    beside = pairs("".join(map(letters, given)), "".join(said))  # [N]
-    known = np.flatnonzero(beside >= 0)
-    times = [begin, *(min(max(when[at], begin), end) for at in beside[known]), end]
-    middles = np.cumsum(counts) - counts / 2 - 0.5
-    return np.interp(middles, [-1, *known, len(beside)], times)
+    given: Sequence[str]
+    heard: Sequence[Word]
+
+    @cached_property
+    def pairs(self) -> np.ndarray:
+        said = (letters(word.text) for word in self.heard)
+        return pairs("".join(map(letters, self.given)), "".join(said))
+
+    def expected(self, begin: float, end: float) -> np.ndarray:
+        """About when the middle of each given word is sung, in order: float64 [words].
+
+        Letters that were not heard are spread between those that were, and between `begin` and `end`.
+        """
+        counts = np.array([len(letters(word)) for word in self.given])
+        when = [
+            word.start + min((word.end - word.start) / len(said), LETTER) * (at + 0.5)
+            for word in self.heard
+            for said in [letters(word.text)]
+            for at in range(len(said))
+        ]
+        known = np.flatnonzero(self.pairs >= 0)
+        times = [begin, *(min(max(when[at], begin), end) for at in self.pairs[known]), end]
+        middles = np.cumsum(counts) - counts / 2 - 0.5
+        return np.interp(middles, [-1, *known, len(self.pairs)], times)
+
+    def cuts(self) -> list[Cut]:
+        """The places between two words that were both heard as given, one after the other."""
+        sizes = [len(letters(word.text)) for word in self.heard]
+        firsts = {first: at for at, first in enumerate(np.cumsum([0, *sizes])[:-1]) if sizes[at]}
+        found: list[Cut] = []
+        letter, before = 0, None
+        for number, word in enumerate(map(letters, self.given)):
+            beside = self.pairs[letter : letter + len(word)]
+            letter += len(word)
+            at = firsts.get(int(beside[0])) if len(beside) else None
+            same = at is not None and letters(self.heard[at].text) == word and beside[-1] >= 0
+            if same and at and before == at - 1:
+                rest = self.heard[at].start - self.heard[at - 1].start
+                if rest > FRAME:
+                    found.append(Cut(number, self.heard[at].start - min(rest / 2, LEAD), rest))
+            before = at if same else None
+        return found
+
+
+def stretches(cuts: Sequence[Cut], last: Cut, longest: float) -> list[tuple[Cut, Cut]]:
+    """From where to where words are looked for, from second 0 to `last`; of `longest` seconds at most where
+    cuts allow, and cut where there is most rest."""
+    found: list[tuple[Cut, Cut]] = []
+    begin, left = Cut(0, 0.0, 0.0), [*cuts, last]
+    while left:
+        near = [cut for cut in left if cut.time - begin.time <= longest] or left[:1]
+        late = [cut for cut in near if cut.time - begin.time > longest / 2] or near[-1:]
+        end = last if near[-1] is last else max(late, key=lambda cut: cut.rest)
+        found.append((begin, end))
+        begin, left = end, left[left.index(end) + 1 :]
+    return found
 
 
 def pairs(given: str, heard: str) -> np.ndarray:
@@ -116,7 +173,7 @@ def gather(given: Sequence[str], pieces: Sequence[Word], begin: float) -> list[W
     for piece in pieces:
         count = len(letters(piece.text))
         steps = np.linspace(piece.start, piece.end, count + 1).tolist()
-        edges += zip(steps[:-1], steps[1:], strict=True)
+        edges += pairwise(steps)
     counts = [len(letters(word)) for word in given]
     if sum(counts) != len(edges):
         return None

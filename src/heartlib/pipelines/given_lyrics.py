@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from heartlib.hearttranscriptor import HeartTranscriptor
-from heartlib.hearttranscriptor.given_words import expected, gather, spoken, spread
-from heartlib.hearttranscriptor.windows import RATE
+from heartlib.hearttranscriptor.given_words import Beside, Cut, gather, spoken, spread, stretches
+from heartlib.hearttranscriptor.windows import RATE, WINDOW, cut
 from heartlib.hearttranscriptor.word_times import Word
+
+SILENT = 1e-3  # the peak of a window in which nobody sings: -60 dB
 
 
 @dataclass(frozen=True)
@@ -39,26 +41,36 @@ class Follower:
     plain: bool
 
     def times(
-        self,
-        given: Sequence[str],
-        heard: Sequence[Word],
-        windows: Sequence[tuple[int, np.ndarray]],
-        batch: int,
+        self, given: Sequence[str], heard: Sequence[Word], wave: np.ndarray, batch: int
     ) -> list[Word]:
-        """The given words with their times, in order. windows: first sample and samples of each that sounds."""
-        edges = [(first / RATE, (first + len(wave)) / RATE) for first, wave in windows]
-        middles = expected(given, heard, edges[0][0], edges[-1][1])
-        homes = np.searchsorted([end for _, end in edges[:-1]], middles, side="right")
+        """The given words with their times, in order. wave: the whole song, not silent; heard: what is in it."""
+        beside = Beside(given, heard)
+        loud = np.flatnonzero(np.abs(wave) >= SILENT) / RATE
+        middles = beside.expected(float(loud[0]), float(loud[-1]))
         parts: list[Part] = []
-        for number, (first, wave) in enumerate(windows):
+        last = Cut(len(given), len(wave) / RATE, 0.0)
+        for begin, end in stretches(beside.cuts(), last, WINDOW):
+            words = slice(begin.word, end.word)
+            edges = round(begin.time * RATE), round(end.time * RATE)
+            parts += self._windows(edges[0], wave[slice(*edges)], given[words], middles[words])
+        found: list[Word] = []
+        for at in range(0, len(parts), batch):
+            found += self._follow(parts[at : at + batch])
+        return found
+
+    def _windows(
+        self, first: int, wave: np.ndarray, words: Sequence[str], middles: np.ndarray
+    ) -> Iterator[Part]:
+        """A stretch in windows that sound, each with its words."""
+        windows = list(cut([wave]))
+        windows = [window for window in windows if np.abs(window[1]).max() >= SILENT] or windows
+        ends = [(first + at + len(part)) / RATE for at, part in windows[:-1]]
+        homes = np.searchsorted(ends, middles, side="right")
+        for number, (at, part) in enumerate(windows):
             here = np.flatnonzero(homes == number)
             if len(here):
-                words = list(given[here[0] : here[-1] + 1])
-                parts += self._parts(first, wave, words, middles[here])
-        found: list[Word] = []
-        for begin in range(0, len(parts), batch):
-            found += self._follow(parts[begin : begin + batch])
-        return found
+                own = list(words[here[0] : here[-1] + 1])
+                yield from self._parts(first + at, part, own, middles[here])
 
     def _parts(
         self, first: int, wave: np.ndarray, words: list[str], middles: np.ndarray
@@ -66,7 +78,8 @@ class Follower:
         """A window, halved until the decoder has room for its words."""
         text = (" " if self.spaced else "").join(words)
         text = spoken(text) if self.plain else text
-        if self.model.fits(text) or len(words) == 1:
+        text = text if np.abs(wave).max() >= SILENT else ""
+        if self.model.fits(text) or len(words) == 1 or len(wave) < 2:
             yield Part(first, wave, words, middles, text)
             return
         half = len(words) // 2

@@ -17,13 +17,12 @@ from heartlib.hearttranscriptor.given_words import spoken, sung_lines, words_of
 from heartlib.hearttranscriptor.modeling_hearttranscriptor import Decoding, quiet_transformers
 from heartlib.hearttranscriptor.windows import RATE, cut
 from heartlib.hearttranscriptor.word_times import Word, words
-from heartlib.pipelines.given_lyrics import Follower
+from heartlib.pipelines.given_lyrics import SILENT, Follower
 from heartlib.pipelines.placement import Device, Dtype, parse_device, parse_dtype
 from heartlib.pipelines.transcription import Transcription
 
 BATCH = 16  # windows; on the CPU one after another, which takes no longer
 ASKED = 4  # windows that tell the language
-SILENT = 1e-3  # the peak of a window in which nobody sings: -60 dB
 UNSPACED = ("zh", "ja", "yue", "th", "lo", "my", "km", "bo")  # written without spaces
 
 Window = tuple[int, np.ndarray]  # first sample, samples
@@ -129,16 +128,16 @@ class HeartTranscriptorPipeline:
         lines = sung_lines(lyrics)
         wave = np.concatenate([np.zeros(0, np.float32), *_blocks(song)[0]])
         heard = self(wave, language=language, progress=progress)
-        sounding = [(at, part) for at, part in cut([wave]) if np.abs(part).max() >= SILENT]
+        sounding = [part for _, part in cut([wave]) if np.abs(part).max() >= SILENT]
         if not sounding:
             raise UsageError("the song is silent, so that its words have no times")
-        language = heard.language or self._detect([part for _, part in sounding[:ASKED]])
+        language = heard.language or self._detect(sounding[:ASKED])
         spaced = language not in UNSPACED or any(" " in line for line in lines)
         by_line = [words_of(line, spaced=spaced) for line in lines]
         given = list(chain.from_iterable(by_line))
         follower = Follower(self.model, language, spaced, spoken(heard.text) == heard.text)
         return Transcription(
-            words=tuple(follower.times(given, heard.words, sounding, self.batch)),
+            words=tuple(follower.times(given, heard.words, wave, self.batch)),
             language=language,
             duration=heard.duration,
             spaced=spaced,
