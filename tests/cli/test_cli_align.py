@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_file_for_players(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["align", "song.ogg", "--lyrics", "song.txt", "-o", "song.lrc"]) == 0
-    assert "song.lrc: 27 words in en, 21.0 s" in capsys.readouterr().out
+    assert "song.lrc: 24 words in en, 21.0 s" in capsys.readouterr().out
     lines = Path("song.lrc").read_text().splitlines()
     assert lines[0] == "[la:en]" and len(lines) == 3
     assert lines[1].startswith("[00:01.8") and "that's" in lines[1]

@@ -172,7 +172,7 @@ def gather(given: Sequence[str], pieces: Sequence[Word], begin: float) -> list[W
     edges: list[tuple[float, float]] = []
     for piece in pieces:
         count = len(letters(piece.text))
-        steps = np.linspace(piece.start, piece.end, count + 1).tolist()
+        steps = np.linspace(piece.start, piece.end, count + 1).round(4).tolist()
         edges += pairwise(steps)
     counts = [len(letters(word)) for word in given]
     if sum(counts) != len(edges):
@@ -190,5 +190,5 @@ def gather(given: Sequence[str], pieces: Sequence[Word], begin: float) -> list[W
 def spread(given: Sequence[str], begin: float, end: float) -> list[Word]:
     """Given words side by side from `begin` to `end`, as long as they have letters."""
     sizes = [max(len(letters(word)), 1) for word in given]
-    edges = np.interp(np.cumsum([0, *sizes]), [0, sum(sizes)], [begin, end]).tolist()
+    edges = np.interp(np.cumsum([0, *sizes]), [0, sum(sizes)], [begin, end]).round(4).tolist()
     return [Word(word, *edges[at : at + 2]) for at, word in enumerate(given)]

@@ -27,8 +27,8 @@ class Part:
 
     @property
     def span(self) -> tuple[float, float]:
-        """Its first and last second."""
-        return self.first / RATE, (self.first + len(self.wave)) / RATE
+        """Its first and last second, rounded as all times are, so that they stay in order."""
+        return round(self.first / RATE, 4), round((self.first + len(self.wave)) / RATE, 4)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Follower:
         for part in parts:
             begin, end = part.span
             later = [
-                Word(piece.text, piece.start + begin, piece.end + begin)
+                Word(piece.text, round(piece.start + begin, 4), round(piece.end + begin, 4))
                 for piece in said.get(part.first, [])
             ]
             yield from gather(part.words, later, begin) or spread(part.words, begin, end)
