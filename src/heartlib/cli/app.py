@@ -16,6 +16,7 @@ COMMANDS = (
     "extend",
     "score",
     "transcribe",
+    "align",
     "show",
     "encode",
     "decode",

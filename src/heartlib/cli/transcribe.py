@@ -29,18 +29,18 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("songs", nargs="+", metavar="SONG", help="sound files: mp3, wav, flac, ogg")
+    add_flags(parser, "a file, or a folder for a file a song (default: shown, not written)")
+
+
+def add_flags(parser: argparse.ArgumentParser, output: str) -> None:
+    """What `transcribe` and `align` share; `output` is what -o takes."""
     parser.add_argument(
         "--format", choices=FORMATS, help="of what is written (default: FILE's suffix, or txt)"
     )
     parser.add_argument(
         "--language", metavar="CODE", help="of the singing: en, es, zh (default: it is heard)"
     )
-    parser.add_argument(
-        "-o",
-        "--output",
-        metavar="FILE",
-        help="a file, or a folder for a file a song (default: shown, not written)",
-    )
+    parser.add_argument("-o", "--output", metavar="FILE", help=output)
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument(
         "--model",
@@ -55,8 +55,7 @@ def add_parser(subparsers: Any) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Check everything that can be checked, listen, write or show."""
-    if find_spec("transformers") is None:
-        raise HeartlibError("transcription needs transformers: pip install 'heartlib[transcribe]'")
+    need_transformers()
 
     from heartlib import audio
 
@@ -84,6 +83,20 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
+def need_transformers() -> None:
+    """HeartlibError where it is not installed."""
+    if find_spec("transformers") is None:
+        raise HeartlibError("transcription needs transformers: pip install 'heartlib[transcribe]'")
+
+
+def format_of(output: Path, told: str | None) -> str:
+    """The format of a file: as told, or by its suffix; UsageError where that is none."""
+    format = told or output.suffix.lower().lstrip(".")
+    if format not in FORMATS:
+        raise UsageError(f"-o {output}: name it .{', .'.join(FORMATS)}, or give --format")
+    return format
+
+
 def _targets(args: argparse.Namespace) -> tuple[str, list[Path | None]]:
     """The format, and where each song's words go, None to show them; UsageError for what cannot be."""
     from heartlib.outputs import check_target
@@ -102,10 +115,7 @@ def _targets(args: argparse.Namespace) -> tuple[str, list[Path | None]]:
         if twice:
             raise UsageError(f"two of the songs would write {twice}; transcribe them one by one")
     else:
-        format = args.format or output.suffix.lower().lstrip(".")
-        if format not in FORMATS:
-            raise UsageError(f"-o {output}: name it .{', .'.join(FORMATS)}, or give --format")
-        targets = [output]
+        format, targets = format_of(output, args.format), [output]
     for target in targets:
         check_target(target, overwrite=args.overwrite)
     return format, list(targets)

@@ -1,9 +1,10 @@
 """How late or early the transcriptor's words are, on songs of a corpus folder.
 
     python -m heartlib.evaluation.word_times --data corpus --language en
+    python -m heartlib.evaluation.word_times --data corpus --given       # it is told the lyrics
 
 Words that are heard as they are sung are paired in order; each song is heard as it is, and from its
-voice's stem where the folder has one.
+voice's stem where the folder has one. With the lyrics given every word counts.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--half", choices=("even", "odd"), help="every second song only: heads are chosen on even"
     )
+    parser.add_argument("--given", action="store_true", help="tell it the lyrics, and count all")
     args = parser.parse_args(argv)
     songs = [song for song in true_songs(args.data) if song.group == args.language]
     if args.half:
@@ -71,7 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             ("voice", args.data / "stems" / song.name / "voice.flac"),
         ):
             if path.is_file():
-                heard = pipe(path, language=args.language)
+                if args.given and sung:
+                    heard = pipe.align(path, truth["lyrics"], language=args.language)
+                else:
+                    heard = pipe(path, language=args.language)
                 found[source].append(errors(sung, heard.words))
                 words[source] += len(sung)
     for source, rows in found.items():

@@ -144,6 +144,29 @@ class HeartTranscriptor:
             for row, tokens in enumerate(texts)
         ]
 
+    @torch.inference_mode()
+    def follow(
+        self, waves: Sequence[np.ndarray], texts: Sequence[str], language: str
+    ) -> list[list[Word]]:
+        """When a text that is known is sung in each 16 kHz window, piece by piece as `listen` has it.
+
+        UsageError for a language that is not one of `languages`. No text has more tokens than fit.
+        """
+        self.check_language(language)
+        heard = self.model.model.encoder(self._features(waves)).last_hidden_state  # [B, T, D]
+        marks = self._marks(language)
+        return [
+            self._timed(heard[row : row + 1], self._tokens(text), len(wave) / RATE, marks)
+            for row, (wave, text) in enumerate(zip(waves, texts, strict=True))
+        ]
+
+    def fits(self, text: str) -> bool:
+        """Whether a text has no more tokens than the decoder has positions."""
+        return len(self._tokens(text)) <= self.model.config.max_target_positions - MARKS
+
+    def _tokens(self, text: str) -> list[int]:
+        return self.processor.tokenizer(f" {text}", add_special_tokens=False).input_ids
+
     def _features(self, waves: Sequence[np.ndarray]) -> Any:
         """Log-mel [B, mels, 3000] as the model takes it."""
         found = self.processor(list(waves), sampling_rate=RATE, return_tensors="pt")

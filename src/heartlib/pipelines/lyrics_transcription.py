@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +13,16 @@ import torch
 from heartlib import audio, checkpoints
 from heartlib.errors import UsageError
 from heartlib.hearttranscriptor import HeartTranscriptor
+from heartlib.hearttranscriptor.given_words import spoken, sung_lines, words_of
 from heartlib.hearttranscriptor.modeling_hearttranscriptor import Decoding, quiet_transformers
 from heartlib.hearttranscriptor.windows import RATE, cut
 from heartlib.hearttranscriptor.word_times import Word, words
+from heartlib.pipelines.given_lyrics import SILENT, Follower
 from heartlib.pipelines.placement import Device, Dtype, parse_device, parse_dtype
 from heartlib.pipelines.transcription import Transcription
 
 BATCH = 16  # windows; on the CPU one after another, which takes no longer
 ASKED = 4  # windows that tell the language
-SILENT = 1e-3  # the peak of a window in which nobody sings: -60 dB
 UNSPACED = ("zh", "ja", "yue", "th", "lo", "my", "km", "bo")  # written without spaces
 
 Window = tuple[int, np.ndarray]  # first sample, samples
@@ -74,12 +75,7 @@ class HeartTranscriptorPipeline:
         told = language
         if told is not None:
             self.model.check_language(told)
-        if isinstance(song, np.ndarray):
-            if song.ndim != 1 or not np.isfinite(song).all():
-                raise UsageError("a waveform is finite numbers [n], one channel at 16 kHz")
-            blocks, duration = [np.asarray(song, np.float32)], len(song) / RATE
-        else:
-            blocks, duration = audio.mono_blocks(song, RATE), audio.duration(song)
+        blocks, duration = _blocks(song)
         heard: list[list[Word]] = []  # by window
         end = 0.0
         if progress is not None:
@@ -115,8 +111,51 @@ class HeartTranscriptorPipeline:
             model=self.name,
         )
 
+    def align(
+        self,
+        song: str | Path | np.ndarray,
+        lyrics: str,
+        *,
+        language: str | None = None,
+        progress: Progress | None = None,
+    ) -> Transcription:
+        """The given words of a song with their times, line by line as in `lyrics`; none is left out.
+
+        The song is heard first, which tells the window that each word is sung in; then the decoder
+        is given the words of each window, and its attention tells when. Section markers are not
+        sung. Raises as `__call__`, and UsageError for lyrics without words and for a silent song.
+        """
+        lines = sung_lines(lyrics)
+        wave = np.concatenate([np.zeros(0, np.float32), *_blocks(song)[0]])
+        heard = self(wave, language=language, progress=progress)
+        sounding = [part for _, part in cut([wave]) if np.abs(part).max() >= SILENT]
+        if not sounding:
+            raise UsageError("the song is silent, so that its words have no times")
+        language = heard.language or self._detect(sounding[:ASKED])
+        spaced = language not in UNSPACED or any(" " in line for line in lines)
+        by_line = [words_of(line, spaced=spaced) for line in lines]
+        given = list(chain.from_iterable(by_line))
+        follower = Follower(self.model, language, spaced, spoken(heard.text) == heard.text)
+        return Transcription(
+            words=tuple(follower.times(given, heard.words, wave, self.batch)),
+            language=language,
+            duration=heard.duration,
+            spaced=spaced,
+            model=self.name,
+            ends=tuple(accumulate(map(len, by_line))),
+        )
+
     def _detect(self, waves: list[np.ndarray]) -> str:
         return self.model.detect_language(waves) if waves and self.model.languages else "en"
+
+
+def _blocks(song: str | Path | np.ndarray) -> tuple[Iterable[np.ndarray], float]:
+    """A song at 16 kHz, block by block, and its seconds."""
+    if not isinstance(song, np.ndarray):
+        return audio.mono_blocks(song, RATE), audio.duration(song)
+    if song.ndim != 1 or not np.isfinite(song).all():
+        raise UsageError("a waveform is finite numbers [n], one channel at 16 kHz")
+    return [np.asarray(song, np.float32)], len(song) / RATE
 
 
 def _batches(windows: Iterable[Window], size: int) -> Iterator[list[Window]]:

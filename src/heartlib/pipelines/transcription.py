@@ -23,7 +23,8 @@ class Transcription:
     """The words of one song, none where nothing was heard; `duration` in seconds.
 
     language: its code, "" where it was not told and there was nothing to tell it by. spaced: whether
-    words are written with spaces between them. model: name and weights hash.
+    words are written with spaces between them. model: name and weights hash. ends: how many words
+    there are to the end of each line, where the lines are given.
     """
 
     words: tuple[Word, ...]
@@ -31,6 +32,7 @@ class Transcription:
     duration: float
     spaced: bool
     model: dict[str, str]
+    ends: tuple[int, ...] | None = None
 
     @property
     def text(self) -> str:
@@ -39,8 +41,10 @@ class Transcription:
 
     @property
     def lines(self) -> list[list[Word]]:
-        """The words, parted at pauses, and long lines at their longest pause."""
+        """The words, parted as given, or at pauses, and long lines at their longest pause."""
         words = list(self.words)
+        if self.ends is not None:
+            return [words[a:b] for a, b in pairwise([0, *self.ends])]
         ends = [at for at in range(1, len(words)) if _rest(words, at) >= PAUSE]
         lines = [words[a:b] for a, b in pairwise([0, *ends, len(words)])] if words else []
         return [part for line in lines for part in self._part(line)]
