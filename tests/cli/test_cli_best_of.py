@@ -29,6 +29,7 @@ def tiny(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return ["generate", *model, "--length", "0.8", "--steps", "1"]
 
 
+@pytest.mark.slow
 def test_nano_sings_and_keeps_the_best(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
