@@ -35,7 +35,7 @@ FLOOR = 1e-3  # power that counts as silence
 MEAN = 3.2  # of the lowest band's log power in music
 SLOPE = 0.19  # by which it falls from band to band
 SPREAD = 6.4  # of log power around it that latents reach
-GRID = 240  # samples between the moments at which bands are made louder or quieter
+GRID = 480  # samples between the moments at which bands are made louder or quieter
 MOST = 2.0  # by which their amplitude is multiplied or divided at most: sampled levels are wrong at times
 
 
@@ -95,7 +95,7 @@ class Analysis(nn.Module):
         gain = gain.clamp(-math.log(MOST), math.log(MOST))
         gain = F.interpolate(gain, scale_factor=PART // GRID, mode="linear")
         gain = F.pad(gain, (1, 1), mode="replicate")  # from between the moments to the moments
-        gain = self.spread @ ((gain[..., :-1] + gain[..., 1:]) / 2)  # [B, bins, n / 240 + 1]
+        gain = self.spread @ ((gain[..., :-1] + gain[..., 1:]) / 2)  # [B, bins, n / 480 + 1]
         transform = {"n_fft": N_FFT, "hop_length": GRID, "window": self.window}
         spectrum = torch.stft(wave[:, 0], **transform, return_complex=True)
         return torch.istft(spectrum * gain.exp(), **transform, length=wave.shape[-1])[:, None]
