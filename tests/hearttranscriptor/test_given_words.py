@@ -1,5 +1,7 @@
 """Given words beside heard ones: known letters give a known path and known times."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -26,7 +28,7 @@ def score(found: np.ndarray, given: str, heard: str) -> int:
     """What a path is worth: its pairs and its gaps."""
     at = [(-1, -1), *((i, int(j)) for i, j in enumerate(found) if j >= 0), (len(given), len(heard))]
     total = sum(RIGHT if given[i] == heard[j] else WRONG for i, j in at[1:-1])
-    for (i, j), (k, m) in zip(at[:-1], at[1:], strict=True):
+    for (i, j), (k, m) in pairwise(at):
         for gap in (k - i - 1, m - j - 1):
             total += OPEN + EXTEND * gap if gap else 0
     return total

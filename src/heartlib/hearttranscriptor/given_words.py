@@ -93,7 +93,8 @@ class Beside:
         known = np.flatnonzero(self.pairs >= 0)
         times = [begin, *(min(max(when[at], begin), end) for at in self.pairs[known]), end]
         middles = np.cumsum(counts) - counts / 2 - 0.5
-        return np.interp(middles, [-1, *known, len(self.pairs)], times)
+        places = np.concatenate(([-1], known, [len(self.pairs)]))
+        return np.interp(middles, places, times)
 
     def cuts(self) -> list[Cut]:
         """The places between two words that were both heard as given, one after the other."""
