@@ -10,7 +10,7 @@ import numpy as np
 from heartlib.hearttranscriptor import HeartTranscriptor
 from heartlib.hearttranscriptor.given_words import Beside, Cut, gather, spoken, spread, stretches
 from heartlib.hearttranscriptor.windows import RATE, WINDOW, cut
-from heartlib.hearttranscriptor.word_times import Word
+from heartlib.hearttranscriptor.word_times import Word, words
 
 SILENT = 1e-3  # the peak of a window in which nobody sings: -60 dB
 
@@ -44,15 +44,17 @@ class Follower:
         self, given: Sequence[str], heard: Sequence[Word], wave: np.ndarray, batch: int
     ) -> list[Word]:
         """The given words with their times, in order. wave: the whole song, not silent; heard: what is in it."""
+        if not self.spaced:
+            heard = [sign for word in heard for sign in words([word], spaced=False)]
         beside = Beside(given, heard)
         loud = np.flatnonzero(np.abs(wave) >= SILENT) / RATE
         middles = beside.expected(float(loud[0]), float(loud[-1]))
         parts: list[Part] = []
         last = Cut(len(given), len(wave) / RATE, 0.0)
         for begin, end in stretches(beside.cuts(), last, WINDOW):
-            words = slice(begin.word, end.word)
+            own = slice(begin.word, end.word)
             edges = round(begin.time * RATE), round(end.time * RATE)
-            parts += self._windows(edges[0], wave[slice(*edges)], given[words], middles[words])
+            parts += self._windows(edges[0], wave[slice(*edges)], given[own], middles[own])
         found: list[Word] = []
         for at in range(0, len(parts), batch):
             found += self._follow(parts[at : at + batch])
@@ -76,7 +78,7 @@ class Follower:
         self, first: int, wave: np.ndarray, words: list[str], middles: np.ndarray
     ) -> Iterator[Part]:
         """A window, halved until the decoder has room for its words."""
-        text = (" " if self.spaced else "").join(words)
+        text = (" " if self.spaced or self.plain else "").join(words)
         text = spoken(text) if self.plain else text
         text = text if np.abs(wave).max() >= SILENT else ""
         if self.model.fits(text) or len(words) == 1 or len(wave) < 2:
