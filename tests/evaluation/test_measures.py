@@ -31,6 +31,7 @@ def test_what_cannot_be_measured(wave: np.ndarray, message: str):
 def test_silence_is_measured():
     measures = measure(np.zeros((2, RATE * 3), np.float32))
     assert measures.silence == 3 and measures.peak == 0 and measures.loudness == float("-inf")
+    assert measures.to_dict()["loudness"] is None  # JSON has no infinity
     assert not measures.sung and measures.singer == "none"
 
 

@@ -95,12 +95,16 @@ def table(best: Best) -> str:
     lines = [f"{'seed':>12}  {'lyrics error':>12}  {'tag similarity':>14}  {'rank':>4}"]
     for seed, score, rank in zip(best.scores, scores, ranks(scores), strict=True):
         kept = "  kept" if rank == 1 else ""
-        lines.append(f"{seed:>12}  {_error(score):>12}  {score.tags or 0:>14.3f}  {rank:>4}{kept}")
+        lines.append(f"{seed:>12}  {_error(score):>12}  {_similarity(score):>14}  {rank:>4}{kept}")
     return "\n".join([*lines, _explained(scores[0])])
 
 
 def _error(score: SongScore) -> str:
     return f"{score.lyrics.whole.rate:.1%}" if score.lyrics else "-"
+
+
+def _similarity(score: SongScore) -> str:
+    return "-" if score.tags is None else f"{score.tags:.3f}"
 
 
 def _explained(score: SongScore) -> str:

@@ -1,5 +1,6 @@
 """What one song shows when measured."""
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -45,8 +46,11 @@ class SongMeasures:
     minor: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return asdict(self)
+        """Ready for JSON, which has no infinity: None for the loudness of silence."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
 
 
 def measure(

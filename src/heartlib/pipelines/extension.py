@@ -4,7 +4,7 @@ K: codebooks, T: frames of 80 ms, n: samples at the codec's rate.
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -91,13 +91,7 @@ def extend(
     song = pipe.generate(
         lyrics,
         tags,
-        max_audio_length_ms=settings.max_audio_length_ms,
-        temperature=settings.temperature,
-        topk=settings.topk,
-        cfg_scale=settings.cfg_scale,
-        seed=settings.seed,
-        num_steps=settings.num_steps,
-        guidance_scale=settings.guidance_scale,
+        **asdict(settings),
         prefix_codes=codes[:, : cut.frames] if codes.ndim == 2 else codes,
         progress=progress,
         cancel=cancel,

@@ -60,9 +60,10 @@ class SongScore:
 
 
 class Listeners:
-    """A HeartTranscriptor and a HeartCLAP, each loaded when it is first needed.
+    """A HeartCLAP, and a HeartTranscriptor that is loaded when there are words to hear.
 
-    root: "nano" or a family's folder; what that lacks is taken from nano. CheckpointError where it is no folder.
+    root: "nano" or a family's folder; what that lacks is taken from nano. CheckpointError where it is no folder,
+    or HeartCLAP cannot be loaded.
     """
 
     def __init__(self, root: str | Path = "nano", device: torch.device | str = "cpu") -> None:
@@ -76,15 +77,12 @@ class Listeners:
             self.transcriptor_folder = checkpoints.find_transcriptor("nano")
         clap = family / "HeartCLAP-oss"
         self.clap_folder = clap_folder(clap if clap.is_dir() else "nano")
+        self.clap = HeartCLAP.from_pretrained(self.clap_folder, device)
 
     @cached_property
     def transcriptor(self) -> HeartTranscriptor:
         quiet_transformers()
         return HeartTranscriptor.from_pretrained(self.transcriptor_folder, self.device)
-
-    @cached_property
-    def clap(self) -> HeartCLAP:
-        return HeartCLAP.from_pretrained(self.clap_folder, self.device)
 
     def prepare(self, lyrics: str, language: str | None = None) -> str | None:
         """The language of lyrics, None where they have no words to sing; loads what will be needed.
@@ -92,7 +90,6 @@ class Listeners:
         language: None guesses it. UsageError for one that the recogniser was not taught,
         HeartlibError where an extra is missing.
         """
-        self.clap  # noqa: B018
         language = language or language_of(lyrics)
         if not sections(lyrics, language):
             return None
