@@ -10,9 +10,6 @@ from heartlib.checkpoints import save_pretrained
 from heartlib.errors import CheckpointError, HeartlibError, UsageError
 from heartlib.heartmula import (
     HeartMuLa,
-    HeartMuLaConfig,
-    Prompt,
-    StackConfig,
     generate,
     generate_frames,
 )
@@ -20,34 +17,6 @@ from heartlib.heartmula.generation import SamplingSettings, embed_prompt, frame_
 from heartlib.heartmula.sampling import draw, guide
 
 CODEBOOKS, VOCAB, EOS = 4, 21, 17
-CONFIG = HeartMuLaConfig(
-    backbone_flavor="test",
-    decoder_flavor="test",
-    text_vocab_size=50,
-    audio_vocab_size=VOCAB,
-    audio_num_codebooks=CODEBOOKS,
-    muq_dim=6,
-    backbone_config=StackConfig(2, 4, 2, 32, 48, 64),
-    decoder_config=StackConfig(2, 2, 1, 32, 48, 8),
-)
-
-
-@pytest.fixture
-def model() -> HeartMuLa:
-    torch.manual_seed(0)
-    model = HeartMuLa(CONFIG).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    return model
-
-
-@pytest.fixture
-def prompt() -> Prompt:
-    tokens = torch.zeros(9, CODEBOOKS + 1, dtype=torch.long)
-    tokens[:, CODEBOOKS] = torch.arange(10, 19)
-    mask = torch.zeros(tokens.shape, dtype=torch.bool)
-    mask[:, CODEBOOKS] = True
-    return Prompt(tokens, mask, torch.randn(6), 3)
 
 
 def wish(model: HeartMuLa, prompt_wants: list[int], frames_want: int, second: int = 5) -> None:
@@ -225,7 +194,7 @@ def test_saved_is_loaded_sharded_or_not(model, prompt, tmp_path):
     assert len(list((tmp_path / "shards").glob("*.safetensors"))) > 2
     for name in ("whole", "shards"):
         loaded = HeartMuLa.from_pretrained(tmp_path / name)
-        assert loaded.config == CONFIG and not loaded.training
+        assert loaded.config == model.config and not loaded.training
         assert torch.equal(generate(loaded, prompt, max_frames=10, audio_eos_id=99), song)
 
 
@@ -242,7 +211,7 @@ def test_bfloat16_loads_and_sings(model, prompt, tmp_path):
 
 def test_weights_of_another_shape_name_the_tensor(model, tmp_path):
     model.save_pretrained(tmp_path / "m")
-    wider = dataclasses.replace(CONFIG, muq_dim=7)
+    wider = dataclasses.replace(model.config, muq_dim=7)
     (tmp_path / "m" / "config.json").write_text(str(wider.to_dict()).replace("'", '"'))
     with pytest.raises(CheckpointError, match=r"muq_linear\.weight"):
         HeartMuLa.from_pretrained(tmp_path / "m")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from heartlib.errors import HeartlibError, UsageError
-from heartlib.heartmula import HeartMuLa, HeartMuLaConfig, Prompt, StackConfig, generate
+from heartlib.heartmula import HeartMuLa, Prompt, generate
 from heartlib.heartmula.generation import (
     SamplingSettings,
     embed_prefix,
@@ -16,36 +16,8 @@ from heartlib.heartmula.generation import (
     new_state,
 )
 
-CODEBOOKS, VOCAB, EOS, ROOM = 4, 21, 17, 55
-CONFIG = HeartMuLaConfig(
-    backbone_flavor="test",
-    decoder_flavor="test",
-    text_vocab_size=50,
-    audio_vocab_size=VOCAB,
-    audio_num_codebooks=CODEBOOKS,
-    muq_dim=6,
-    backbone_config=StackConfig(2, 4, 2, 32, 48, 9 + ROOM),
-    decoder_config=StackConfig(2, 2, 1, 32, 48, 8),
-)
+CODEBOOKS, EOS, ROOM = 4, 17, 55
 FREE = {"audio_eos_id": 99, "topk": 5}  # no code ends the song
-
-
-@pytest.fixture
-def model() -> HeartMuLa:
-    torch.manual_seed(0)
-    model = HeartMuLa(CONFIG).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    return model
-
-
-@pytest.fixture
-def prompt() -> Prompt:
-    tokens = torch.zeros(9, CODEBOOKS + 1, dtype=torch.long)
-    tokens[:, CODEBOOKS] = torch.arange(10, 19)
-    mask = torch.zeros(tokens.shape, dtype=torch.bool)
-    mask[:, CODEBOOKS] = True
-    return Prompt(tokens, mask, torch.randn(6), 3)
 
 
 @pytest.mark.parametrize("cfg_scale", [1.0, 2.0])
