@@ -40,6 +40,11 @@ def test_one_note_a_syllable(scores: list[Score]) -> None:
         assert notes == sum(line_syllables(line, score.style.language) for line in lines)
 
 
+def test_words_that_have_their_turn_give_it_up_where_they_do_not_rhyme() -> None:
+    lines = [line for line in compose(6400592).lyrics.splitlines() if line]
+    assert len(lines) == len(set(lines)) == 12
+
+
 def test_lyrics_are_the_sections(scores: list[Score]) -> None:
     for score in scores:
         language = score.style.language

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from heartlib.errors import CheckpointError, HeartlibError, UsageError
 from heartlib.training.tokenizer import train_tokenizer
@@ -20,6 +22,8 @@ from heartlib.hearttranscriptor.windows import windows  # noqa: E402
 from heartlib.training import corpus_audio, transcriptor_corpus  # noqa: E402
 from heartlib.training.corpus_audio import hash_of  # noqa: E402
 from heartlib.training.transcriptor import (  # noqa: E402
+    END,
+    START,
     mel_filters,
     train,
     whisper_tokenizer,
@@ -95,6 +99,19 @@ def songs(corpus):
     return Recordings.load(
         corpus, ids, ["_", "h", "l", "m"], tokenizer, mel_filters(CPU)
     ), tokenizer
+
+
+def test_a_transcriptors_own_tokenizer_adds_no_marks_to_words(corpus, songs):
+    mine, tokenizer = songs
+    from_folder = Tokenizer.from_str(tokenizer.to_str())
+    marks = [(name, tokenizer.token_to_id(name)) for name in (START, END)]
+    from_folder.post_processor = TemplateProcessing(
+        single=f"{START} $A {END}", special_tokens=marks
+    )
+    assert len(from_folder.encode("low")) == len(tokenizer.encode("low")) + 2
+    ids = [f"tones-{number}" for number in range(6)]
+    theirs = Recordings.load(corpus, ids, ["_", "h", "l", "m"], from_folder, mel_filters(CPU))
+    assert [song.tokens for song in theirs.songs] == [song.tokens for song in mine.songs]
 
 
 def test_features_are_whispers(corpus):

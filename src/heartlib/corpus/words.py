@@ -77,8 +77,13 @@ class Poet:
         return lines
 
     def _stanza(self, scheme: str, shortest: int, longest: int) -> list[str]:
-        """Lines whose ends rhyme where the scheme has the same letter, and only there."""
-        for _ in range(TRIES):
+        """Lines whose ends rhyme where the scheme has the same letter, and only there.
+
+        Words that have their turn give it up where no stanza is found with them.
+        """
+        for attempt in range(2 * TRIES):
+            if attempt == TRIES:
+                self.due = {}
             due = dict(self.due)
             ends: dict[str, Word] = {}
             lines: list[str] = []

@@ -97,7 +97,10 @@ class Recordings:
             frames,
             np.array([word["start"] for word in words]),
             np.array([word["end"] for word in words]),
-            tuple(tuple(tokenizer.encode(word["word"].lower()).ids) for word in words),
+            tuple(
+                tuple(tokenizer.encode(word["word"].lower(), add_special_tokens=False).ids)
+                for word in words
+            ),
             truth.get("language", "en"),
         )
         band = mels[1] if len(mels) > 1 else mels[0][:0]
