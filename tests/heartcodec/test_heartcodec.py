@@ -88,8 +88,9 @@ def test_exact_length(codec, frames):
 )
 def test_windows_cover_the_song(frames, windows):
     codes = torch.arange(frames)[None]
-    parts = list(window_codes(codes))
+    parts, left = zip(*window_codes(lambda count: codes[:, :count]), strict=True)
     assert len(parts) == count_windows(frames) == windows
+    assert left == (*[0] * (windows - 1), frames - 320 * (windows - 1))
     assert all(part.shape == (1, 372) for part in parts)
     for index, part in enumerate(parts):
         assert part[0, 0] == 320 * index % frames

@@ -37,14 +37,23 @@ def count_windows(frames: int) -> int:
     return 1 + max(0, -(-(frames - WINDOW_FRAMES) // HOP_FRAMES))
 
 
-def window_codes(codes: Tensor) -> Iterator[Tensor]:
-    """Codes [K, T] → [K, 372] a window; the song is repeated end to end to fill the last one."""
-    frames = codes.shape[1]
-    windows = count_windows(frames)
-    filled = WINDOW_FRAMES + HOP_FRAMES * (windows - 1)
-    repeated = codes.repeat(1, -(-filled // frames))
-    for window in range(windows):
-        yield repeated[:, HOP_FRAMES * window : HOP_FRAMES * window + WINDOW_FRAMES]
+def window_codes(first: Callable[[int], Tensor]) -> Iterator[tuple[Tensor, int]]:
+    """Each window's codes [K, 372] and how many of its frames are the last of the song, 0 where it goes on.
+
+    first(n): the first n frames of the song [K, n], or all that it has; asked for one frame beyond each
+    window. The song is repeated end to end to fill the last window.
+    """
+    start = 0
+    while True:
+        end = start + WINDOW_FRAMES
+        codes = first(end + 1)
+        left = codes.shape[1] - start
+        if left > WINDOW_FRAMES:
+            yield codes[:, start:end], 0
+            start += HOP_FRAMES
+            continue
+        yield codes[:, torch.arange(start, end) % codes.shape[1]], left
+        return
 
 
 def cross_fade(before: Tensor, after: Tensor) -> Tensor:
@@ -182,7 +191,6 @@ class HeartCodec(nn.Module):
             list(self.detokenize_windows(codes, num_steps, guidance_scale, seed, noise)), dim=1
         )
 
-    @torch.inference_mode()
     def detokenize_windows(
         self,
         codes: Tensor,
@@ -192,15 +200,36 @@ class HeartCodec(nn.Module):
         noise: Tensor | None = None,
     ) -> Iterator[Tensor]:
         """The pieces of `detokenize`, in order: each is final as soon as its window is decoded."""
+        self._check_codes(codes)
+        shape = (count_windows(codes.shape[1]), WINDOW_LATENTS, self.config.out_channels)
+        if noise is not None and tuple(noise.shape) != shape:
+            raise UsageError(f"noise has shape {list(noise.shape)}; give {list(shape)}")
+        return self.detokenize_growing(
+            lambda count: codes[:, :count], num_steps, guidance_scale, seed, noise
+        )
+
+    @torch.inference_mode()
+    def detokenize_growing(
+        self,
+        first: Callable[[int], Tensor],
+        num_steps: int | None = None,
+        guidance_scale: float | None = None,
+        seed: int = 0,
+        noise: Tensor | None = None,
+    ) -> Iterator[Tensor]:
+        """The pieces of a song whose end need not be known: `detokenize_windows` of codes that may still come.
+
+        first(n): its first n frames [K, n], or all that it has; it may wait for them.
+        """
         num_steps = self.config.num_steps if num_steps is None else num_steps
         guidance_scale = self.config.guidance_scale if guidance_scale is None else guidance_scale
-        self._check(codes, num_steps, guidance_scale, noise)
+        _check_sampling(num_steps, guidance_scale)
         generator = torch.Generator().manual_seed(seed)
         samples = self.config.samples_per_frame
-        left = samples * codes.shape[1]
         hop, overlap = samples * HOP_FRAMES, samples * OVERLAP_FRAMES
         context, tail = None, None
-        for index, window in enumerate(window_codes(codes)):
+        for index, (window, left) in enumerate(window_codes(first)):
+            self._check_codes(window)
             if noise is None:
                 shape = (WINDOW_LATENTS, self.config.out_channels)
                 start = torch.randn(shape, generator=generator)
@@ -217,25 +246,20 @@ class HeartCodec(nn.Module):
             wave = self.scalar_model.decode(split_channels(latents))[:, 0].cpu()  # [2, n]
             if tail is not None:
                 wave[:, :overlap] = cross_fade(tail, wave[:, :overlap])
-            last = left <= wave.shape[1]
-            piece = wave[:, : left if last else hop].clone()
             tail = wave[:, hop:]
-            left -= piece.shape[1]
-            yield piece
+            yield wave[:, : samples * left if left else hop].clone()
 
-    def _check(
-        self, codes: Tensor, num_steps: int, guidance_scale: float, noise: Tensor | None
-    ) -> None:
+    def _check_codes(self, codes: Tensor) -> None:
         books, size = self.config.num_quantizers, self.config.codebook_size
         if codes.ndim != 2 or codes.shape[0] != books or codes.shape[1] < 1:
             raise UsageError(f"codes have shape {list(codes.shape)}; give [{books}, T] with T ≥ 1")
         low, high = int(codes.min()), int(codes.max())
         if low < 0 or high >= size:
             raise UsageError(f"codes range over {low}…{high}; this codec knows 0…{size - 1}")
-        if num_steps < 1:
-            raise UsageError(f"num_steps {num_steps} is too small; give 1 or more")
-        if not 0 <= guidance_scale < float("inf"):
-            raise UsageError(f"guidance_scale {guidance_scale} must be finite and not negative")
-        shape = (count_windows(codes.shape[1]), WINDOW_LATENTS, self.config.out_channels)
-        if noise is not None and tuple(noise.shape) != shape:
-            raise UsageError(f"noise has shape {list(noise.shape)}; give {list(shape)}")
+
+
+def _check_sampling(num_steps: int, guidance_scale: float) -> None:
+    if num_steps < 1:
+        raise UsageError(f"num_steps {num_steps} is too small; give 1 or more")
+    if not 0 <= guidance_scale < float("inf"):
+        raise UsageError(f"guidance_scale {guidance_scale} must be finite and not negative")

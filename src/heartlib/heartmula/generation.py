@@ -249,11 +249,12 @@ def generate(
     seed: int = 0,
     audio_eos_id: int = 8193,
     progress: Callable[[int, int], None] | None = None,
+    each: Callable[[Tensor], object] | None = None,
     cancel: Event | None = None,
 ) -> Tensor:
     """A song's codes: LongTensor [K, T] on the CPU, T <= max_frames; see `generate_frames`.
 
-    A prefix stands at its beginning. progress(frames done, max_frames) is called after every frame;
+    A prefix stands at its beginning. After every frame each(codes [K]) and progress(frames done, max_frames) are called;
     once `cancel` is set, what has been sung so far is returned (nothing new, perhaps).
     """
     stream = generate_frames(
@@ -274,6 +275,8 @@ def generate(
         if codes is None:
             break
         frames.append(codes)
+        if each is not None:
+            each(codes)
         if progress is not None:
             progress(given + len(frames), max_frames)
     return torch.cat((song, torch.stack(frames, dim=1).cpu()), dim=1) if frames else song

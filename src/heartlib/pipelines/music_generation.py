@@ -7,8 +7,8 @@ import gc
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +29,7 @@ from heartlib.heartmula import (
     generate,
 )
 from heartlib.heartmula.generation import as_prefix
+from heartlib.pipelines.decoding import DecodingBeside, Progress, decoding, gather
 from heartlib.pipelines.inputs import check_lyrics, check_tags, text_or_file
 from heartlib.pipelines.placement import (
     Device,
@@ -41,7 +42,6 @@ from heartlib.pipelines.placement import (
 from heartlib.pipelines.settings import FRAME_MS, GenerationSettings
 from heartlib.pipelines.song import Song
 
-Progress = Callable[[str, int, int], None]
 SMALL_BYTES = 256 * 2**20
 
 
@@ -192,24 +192,30 @@ class HeartMuLaGenPipeline:
                 if not self.lazy_load:
                     self.load()
                 mula = self._load_mula()
-            with _timed(timings, "singing"), _threads(self._singing_threads()):
-                codes = self._sing(mula, prompt, prefix, frames, settings, progress, cancel)
-            complete = cancel is None or not cancel.is_set()
-            del mula
-            with _timed(timings, "loading"):
-                if self.lazy_load or (self.placement.shared and self._short_of_memory()):
-                    self._free("mula")
-                codec = self._load_codec()
-                settings = settings.for_codec(codec.config)
-            with _timed(timings, "decoding"):
-                waveform = _decode(
-                    codec,
-                    codes,
-                    settings,
-                    progress,
-                    cancel=cancel if complete else None,
-                    least=prefix.shape[1],
-                )
+            with ExitStack() as stack:
+                beside = self._decoding_beside(prefix, settings)
+                if beside is not None:
+                    stack.enter_context(beside)
+                with _timed(timings, "singing"), _threads(self._singing_threads()):
+                    codes = self._sing(
+                        mula, prompt, prefix, frames, settings, progress, cancel, beside
+                    )
+                complete = cancel is None or not cancel.is_set()
+                del mula
+                with _timed(timings, "loading"):
+                    if self.lazy_load or (self.placement.shared and self._short_of_memory()):
+                        self._free("mula")
+                    codec = self._load_codec()
+                    settings = settings.for_codec(codec.config)
+                with _timed(timings, "decoding"):
+                    waveform = gather(
+                        beside or codec.detokenize_windows(codes, **decoding(settings)),
+                        codes.shape[-1],
+                        codec.config.sample_rate,
+                        progress,
+                        cancel=cancel if complete else None,
+                        least=prefix.shape[1],
+                    )
             sample_rate = codec.config.sample_rate
             del codec
             if self.lazy_load:
@@ -257,6 +263,7 @@ class HeartMuLaGenPipeline:
         settings: GenerationSettings,
         progress: Progress | None,
         cancel: threading.Event | None,
+        beside: DecodingBeside | None,
     ) -> torch.Tensor:
         codes = generate(
             mula,
@@ -269,6 +276,7 @@ class HeartMuLaGenPipeline:
             seed=settings.seed or 0,
             audio_eos_id=self.gen_config.audio_eos_id,
             progress=None if progress is None else lambda *done: progress("singing", *done),
+            each=beside and beside.sung.add,
             cancel=cancel,
         )  # [K, T]
         if codes.shape[-1] == prefix.shape[-1]:
@@ -280,6 +288,17 @@ class HeartMuLaGenPipeline:
         others at each of its products takes longer than the products."""
         small = self.placement.mula_device.type == "cpu" and self.mula_bytes < SMALL_BYTES
         return 1 if small else torch.get_num_threads()
+
+    def _decoding_beside(
+        self, prefix: torch.Tensor, settings: GenerationSettings
+    ) -> DecodingBeside | None:
+        """Decodes what is sung while more is being sung, where both models are loaded and singing
+        leaves CPU threads idle; None elsewhere."""
+        threads, codec = torch.get_num_threads(), self.codec
+        on_cpu = self.placement.mula_device.type == self.placement.codec_device.type == "cpu"
+        if self.lazy_load or codec is None or not on_cpu or self._singing_threads() == threads:
+            return None
+        return DecodingBeside(codec, prefix, settings.for_codec(codec.config), threads)
 
     def _check_memory(self) -> None:
         """Each model alone must fit, or the song could be sung and not decoded."""
@@ -317,38 +336,6 @@ class HeartMuLaGenPipeline:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _decode(
-    codec: HeartCodec,
-    codes: torch.Tensor,
-    settings: GenerationSettings,
-    progress: Progress | None,
-    cancel: threading.Event | None,
-    least: int = 0,
-) -> torch.Tensor:
-    """[K, T] -> float32 [2, n], window by window; a set `cancel` ends it after the next window.
-
-    least: as many frames are decoded in any case, and something after them.
-    """
-    pieces: list[torch.Tensor] = []
-    done, frames = 0, codes.shape[-1]
-    frame_samples = codec.config.sample_rate * FRAME_MS // 1000
-    if progress:
-        progress("decoding", 0, frames)
-    for piece in codec.detokenize_windows(
-        codes,
-        num_steps=settings.num_steps,
-        guidance_scale=settings.guidance_scale,
-        seed=settings.seed or 0,
-    ):
-        pieces.append(piece)
-        done += piece.shape[-1]
-        if progress:
-            progress("decoding", done // frame_samples, frames)
-        if cancel is not None and cancel.is_set() and done > least * frame_samples:
-            break
-    return torch.cat(pieces, dim=-1)
 
 
 def _read_tokenizer(path: Path) -> Tokenizer:
