@@ -122,6 +122,23 @@ def test_steps_and_guidance_are_the_configs_unless_given(codec, monkeypatch):
     assert HeartCodecConfig.from_dict(config.to_dict()) == config
 
 
+def test_guidance_may_begin_late(codec, monkeypatch):
+    codes, scales = torch.randint(0, 32, (8, 5)), list[float]()
+    velocity = codec.flow_matching.velocity
+
+    def heard(x, context, condition, t, scale):
+        scales.append(scale)
+        return velocity(x, context, condition, t, scale)
+
+    monkeypatch.setattr(codec.flow_matching, "velocity", heard)
+    always = codec.detokenize(codes, num_steps=6, guidance_scale=2.5)
+    config = dataclasses.replace(codec.config, guidance_from=0.33)
+    monkeypatch.setattr(codec, "config", config)
+    late = codec.detokenize(codes, num_steps=6, guidance_scale=2.5)
+    assert scales == [2.5] * 6 + [1.0] * 2 + [2.5] * 4
+    assert not torch.equal(always, late)
+
+
 def test_cross_fade_is_a_straight_line():
     ones = torch.ones(2, 11)
     torch.testing.assert_close(cross_fade(ones, ones), ones)

@@ -130,6 +130,7 @@ def test_config_survives_json_and_ignores_the_rest() -> None:
         ({"init_channel": 0}, "init_channel"),
         ({"num_steps": 0}, "num_steps"),
         ({"guidance_scale": 0.5}, "guidance_scale"),
+        ({"guidance_from": 1.0}, "guidance_from"),
     ],
 )
 def test_impossible_configs_are_refused(fields: dict, message: str) -> None:

@@ -49,6 +49,7 @@ class HeartCodecConfig:
     scalar_encoder: str = "learned"  # or "analysis": fixed, see models/analysis.py
     num_steps: int = 10  # of the flow matching, unless asked for otherwise
     guidance_scale: float = 1.25  # likewise
+    guidance_from: float = 0.0  # time of the flow, 0 … 1, before which there is no guidance
 
     def __post_init__(self) -> None:
         if self.in_channels != 2 * self.out_channels + self.dim:
@@ -88,6 +89,8 @@ class HeartCodecConfig:
             raise ValueError(f"num_steps must be at least 1, not {self.num_steps}")
         if not 1 <= self.guidance_scale < math.inf:
             raise ValueError(f"guidance_scale must be 1 or more, not {self.guidance_scale}")
+        if not 0 <= self.guidance_from < 1:
+            raise ValueError(f"guidance_from must be 0…1, not {self.guidance_from}")
         if self.init_channel < 1:
             raise ValueError(f"init_channel must be at least 1, not {self.init_channel}")
 

@@ -241,6 +241,7 @@ class HeartCodec(nn.Module):
                 context,
                 num_steps=num_steps,
                 guidance_scale=guidance_scale,
+                guidance_from=self.config.guidance_from,
             )
             context = latents[:, -OVERLAP_LATENTS:]
             wave = self.scalar_model.decode(split_channels(latents))[:, 0].cpu()  # [2, n]

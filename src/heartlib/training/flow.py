@@ -62,6 +62,7 @@ def build_codec(rvq: Path, sq: Path, recipe: FlowRecipe, device: torch.device) -
         in_channels=2 * scalar.out_channels + encoder.dim,
         num_steps=recipe.num_steps,
         guidance_scale=recipe.guidance_scale,
+        guidance_from=recipe.guidance_from,
     )
     codec = HeartCodec(config)
     codec.scalar_model.load_state_dict(load_file(sq / "model.safetensors"))
@@ -119,7 +120,11 @@ def sample(codec: HeartCodec, codes: Tensor, noise: Tensor) -> Tensor:
     """Latents [B, 2T, 256] of codes [B, K, T], in the steps and with the guidance of the codec's config."""
     config = codec.config
     return codec.flow_matching.sample(
-        codes, noise, num_steps=config.num_steps, guidance_scale=config.guidance_scale
+        codes,
+        noise,
+        num_steps=config.num_steps,
+        guidance_scale=config.guidance_scale,
+        guidance_from=config.guidance_from,
     )
 
 
@@ -148,7 +153,10 @@ def begin(recipe: FlowRecipe, options: FlowOptions, device: torch.device) -> Hea
         return build_codec(options.rvq, options.sq, recipe, device)
     codec = load_for_saving(options.init).to(device)
     codec.config = replace(
-        codec.config, num_steps=recipe.num_steps, guidance_scale=recipe.guidance_scale
+        codec.config,
+        num_steps=recipe.num_steps,
+        guidance_scale=recipe.guidance_scale,
+        guidance_from=recipe.guidance_from,
     )
     take_codebooks(codec, options.rvq)
     codec.requires_grad_(False)

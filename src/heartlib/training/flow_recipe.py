@@ -24,7 +24,8 @@ class FlowRecipe(Recipe):
     num_layers_2: int = 1
     voice_lift: float = 3.0  # dB by which voices shall sound louder than what the codes are of
     num_steps: int = 6  # in which the codec samples, written into its config
-    guidance_scale: float = 2.5  # likewise
+    guidance_scale: float = 3.5  # likewise
+    guidance_from: float = 0.5  # likewise: the time of the flow before which there is none
     held_out: int = 16  # one song in so many
 
     def __post_init__(self) -> None:
@@ -33,7 +34,7 @@ class FlowRecipe(Recipe):
         self.at_least(0, "voice_lift")
         self.at_least(1, "guidance_scale")
         self.at_least(2, "held_out")
-        self.shares("condition_dropout")
+        self.shares("condition_dropout", "guidance_from")
         if not 0 <= self.context_share <= 1:
             raise UsageError(f"context_share is {self.context_share}; it must be 0…1")
         if self.head_dim < 2 or self.head_dim % 2:

@@ -72,10 +72,12 @@ class FlowMatching(nn.Module):
         *,
         num_steps: int = 10,
         guidance_scale: float = 1.25,
+        guidance_from: float = 0.0,
     ) -> Tensor:
         """Codes [B, K, T] and noise [B, 2T, 256] → latents [B, 2T, 256], in `num_steps` Euler steps.
 
-        `context` [B, C, 256] fixes the first C latent frames to those of the window before.
+        Steps before the time `guidance_from` have no guidance: what is far from any sound yet gains little
+        from it (Kynkäänniemi et al. 2024). `context` [B, C, 256] fixes the first C latent frames to those of the window before.
         """
         condition = self.condition(self.vq_embed.decode(codes)).to(noise.dtype)
         frames = 0 if context is None else context.shape[1]
@@ -86,6 +88,7 @@ class FlowMatching(nn.Module):
         for step in range(num_steps):
             t = step * dt
             x[:, :frames] = noised_context(known[:, :frames], noise[:, :frames], t)
-            x = x + dt * self.velocity(x, known, condition, t, guidance_scale)
+            scale = guidance_scale if t >= guidance_from else 1.0
+            x = x + dt * self.velocity(x, known, condition, t, scale)
         x[:, :frames] = known[:, :frames]
         return x
