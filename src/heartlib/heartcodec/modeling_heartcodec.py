@@ -200,7 +200,7 @@ class HeartCodec(nn.Module):
         noise: Tensor | None = None,
     ) -> Iterator[Tensor]:
         """The pieces of `detokenize`, in order: each is final as soon as its window is decoded."""
-        self._check_codes(codes)
+        self.check_codes(codes)
         shape = (count_windows(codes.shape[1]), WINDOW_LATENTS, self.config.out_channels)
         if noise is not None and tuple(noise.shape) != shape:
             raise UsageError(f"noise has shape {list(noise.shape)}; give {list(shape)}")
@@ -223,13 +223,13 @@ class HeartCodec(nn.Module):
         """
         num_steps = self.config.num_steps if num_steps is None else num_steps
         guidance_scale = self.config.guidance_scale if guidance_scale is None else guidance_scale
-        _check_sampling(num_steps, guidance_scale)
+        self.check_sampling(num_steps, guidance_scale)
         generator = torch.Generator().manual_seed(seed)
         samples = self.config.samples_per_frame
         hop, overlap = samples * HOP_FRAMES, samples * OVERLAP_FRAMES
         context, tail = None, None
         for index, (window, left) in enumerate(window_codes(first)):
-            self._check_codes(window)
+            self.check_codes(window)
             if noise is None:
                 shape = (WINDOW_LATENTS, self.config.out_channels)
                 start = torch.randn(shape, generator=generator)
@@ -250,7 +250,8 @@ class HeartCodec(nn.Module):
             tail = wave[:, hop:]
             yield wave[:, : samples * left if left else hop].clone()
 
-    def _check_codes(self, codes: Tensor) -> None:
+    def check_codes(self, codes: Tensor) -> None:
+        """UsageError for codes that are not [K, T] of this codec's."""
         books, size = self.config.num_quantizers, self.config.codebook_size
         if codes.ndim != 2 or codes.shape[0] != books or codes.shape[1] < 1:
             raise UsageError(f"codes have shape {list(codes.shape)}; give [{books}, T] with T ≥ 1")
@@ -258,9 +259,10 @@ class HeartCodec(nn.Module):
         if low < 0 or high >= size:
             raise UsageError(f"codes range over {low}…{high}; this codec knows 0…{size - 1}")
 
-
-def _check_sampling(num_steps: int, guidance_scale: float) -> None:
-    if num_steps < 1:
-        raise UsageError(f"num_steps {num_steps} is too small; give 1 or more")
-    if not 0 <= guidance_scale < float("inf"):
-        raise UsageError(f"guidance_scale {guidance_scale} must be finite and not negative")
+    @staticmethod
+    def check_sampling(num_steps: int, guidance_scale: float) -> None:
+        """UsageError for steps and guidance that are not allowed."""
+        if num_steps < 1:
+            raise UsageError(f"num_steps {num_steps} is too small; give 1 or more")
+        if not 0 <= guidance_scale < float("inf"):
+            raise UsageError(f"guidance_scale {guidance_scale} must be finite and not negative")

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from heartlib.pipelines.music_generation import HeartMuLaGenPipeline
     from heartlib.pipelines.settings import GenerationSettings
     from heartlib.pipelines.song import Song
+    from heartlib.pipelines.streaming import SongStream
     from heartlib.pipelines.transcription import Transcription
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Listeners",
     "Song",
     "SongScore",
+    "SongStream",
     "Take",
     "Takes",
     "Transcription",
@@ -33,6 +35,7 @@ _LAZY = {
     "Listeners": "listening",
     "Song": "song",
     "SongScore": "listening",
+    "SongStream": "streaming",
     "Take": "best_of",
     "Takes": "best_of",
     "Transcription": "transcription",

@@ -28,6 +28,7 @@ class Sung:
     def __init__(self, codes: Tensor) -> None:
         self._frames = list(codes.unbind(1))
         self._ended = False
+        self._error: BaseException | None = None
         self._changed = threading.Condition()
 
     def add(self, frame: Tensor) -> None:
@@ -36,16 +37,18 @@ class Sung:
             self._frames.append(frame.cpu())
             self._changed.notify()
 
-    def end(self) -> None:
-        """Nothing more comes."""
+    def end(self, error: BaseException | None = None) -> None:
+        """Nothing more comes, or what went wrong, which whoever waits is told."""
         with self._changed:
-            self._ended = True
+            self._ended, self._error = True, error
             self._changed.notify()
 
     def first(self, count: int) -> Tensor:
         """The first `count` frames [K, count], waited for, or all that the song has."""
         with self._changed:
             self._changed.wait_for(lambda: self._ended or len(self._frames) >= count)
+            if self._error is not None:
+                raise self._error
             return torch.stack(self._frames[:count], dim=1)
 
 
@@ -87,8 +90,7 @@ class DecodingBeside:
         codes = self.sung.first(count)
         if self._stopped:
             raise _Stopped
-        last = codes.shape[1] < count
-        torch.set_num_threads(self._threads if last else max(1, self._threads - 1))
+        share_threads(self._threads, singing=codes.shape[1] == count)
         return codes
 
     def _decode(self) -> None:
@@ -98,6 +100,11 @@ class DecodingBeside:
             self._pieces.put(None)
         except BaseException as error:
             self._pieces.put(error)
+
+
+def share_threads(count: int, *, singing: bool) -> None:
+    """Decode, in this thread, on `count` CPU threads, or leave one of them to the singing."""
+    torch.set_num_threads(max(1, count - 1) if singing else count)
 
 
 class _Stopped(Exception):

@@ -3,11 +3,13 @@
 K: codebooks, T: frames of 80 ms, n: samples.
 """
 
+from __future__ import annotations
+
 import gc
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -29,7 +31,12 @@ from heartlib.heartmula import (
     generate,
 )
 from heartlib.heartmula.generation import as_prefix
-from heartlib.pipelines.decoding import DecodingBeside, Progress, decoding, gather
+from heartlib.pipelines.decoding import (
+    DecodingBeside,
+    Progress,
+    decoding,
+    gather,
+)
 from heartlib.pipelines.inputs import check_lyrics, check_tags, text_or_file
 from heartlib.pipelines.placement import (
     Device,
@@ -39,8 +46,10 @@ from heartlib.pipelines.placement import (
     free_bytes,
     weights_bytes,
 )
+from heartlib.pipelines.request import Request, memory_errors, on_threads
 from heartlib.pipelines.settings import FRAME_MS, GenerationSettings
 from heartlib.pipelines.song import Song
+from heartlib.pipelines.streaming import SongStream
 
 SMALL_BYTES = 256 * 2**20
 
@@ -82,7 +91,7 @@ class HeartMuLaGenPipeline:
         dtype: Dtype | Mapping[str, Dtype] = None,
         version: str | None = None,
         lazy_load: bool = False,
-    ) -> "HeartMuLaGenPipeline":
+    ) -> HeartMuLaGenPipeline:
         """Find a checkpoint ("nano", a folder or a hub id) and load it, unless `lazy_load`.
 
         `device` and `dtype` are one value or {"mula": ..., "codec": ...}; None chooses (see
@@ -97,7 +106,7 @@ class HeartMuLaGenPipeline:
 
     def load(self) -> None:
         """Load both models now; the codec waits where the two do not fit on one device."""
-        with _memory_errors():
+        with memory_errors():
             self._check_memory()
             self._load_mula()
             if not self.placement.shared or not self._short_of_memory():
@@ -171,23 +180,24 @@ class HeartMuLaGenPipeline:
         decoded so far are returned; `complete` is then False. Raises UsageError for a value that
         is not allowed, HeartlibError where there is nothing to sing or too little memory.
         """
-        settings = GenerationSettings(
-            max_audio_length_ms=max_audio_length_ms,
-            temperature=temperature,
-            topk=topk,
-            cfg_scale=cfg_scale,
-            num_steps=num_steps,
-            guidance_scale=guidance_scale,
-            seed=seed if seed is not None else secrets.randbelow(2**31),
+        request = self._request(
+            lyrics,
+            tags,
+            GenerationSettings(
+                max_audio_length_ms=max_audio_length_ms,
+                temperature=temperature,
+                topk=topk,
+                cfg_scale=cfg_scale,
+                num_steps=num_steps,
+                guidance_scale=guidance_scale,
+                seed=seed,
+            ),
+            prefix_codes,
         )
-        lyrics, tags = check_lyrics(lyrics), check_tags(tags, self.paths.root)
-        prefix = as_prefix(prefix_codes, self.config, self.gen_config.audio_eos_id)
-        prompt, frames = self.prepare(lyrics, tags, settings, prefix=prefix.shape[1])
-        settings = replace(settings, max_audio_length_ms=frames * FRAME_MS)
+        settings, prefix = request.settings, request.prefix
         timings = {"loading": 0.0, "singing": 0.0, "decoding": 0.0}
-        with _memory_errors():
+        with memory_errors():
             with _timed(timings, "loading"):
-                model_hash = self.model_hash
                 self._check_memory()
                 if not self.lazy_load:
                     self.load()
@@ -196,10 +206,9 @@ class HeartMuLaGenPipeline:
                 beside = self._decoding_beside(prefix, settings)
                 if beside is not None:
                     stack.enter_context(beside)
-                with _timed(timings, "singing"), _threads(self._singing_threads()):
-                    codes = self._sing(
-                        mula, prompt, prefix, frames, settings, progress, cancel, beside
-                    )
+                with _timed(timings, "singing"), on_threads(self._singing_threads()):
+                    each = None if beside is None else beside.sung.add
+                    codes = self._sing(mula, request, progress, cancel, each)
                 complete = cancel is None or not cancel.is_set()
                 del mula
                 with _timed(timings, "loading"):
@@ -220,22 +229,84 @@ class HeartMuLaGenPipeline:
             del codec
             if self.lazy_load:
                 self._free("codec")
+        request = replace(request, settings=settings)
+        return self._song(request, codes, waveform, sample_rate, timings, complete)
+
+    def stream(
+        self,
+        lyrics: str,
+        tags: str,
+        *,
+        max_audio_length_ms: int | None = None,
+        temperature: float = 1.0,
+        topk: int = 50,
+        cfg_scale: float = 1.5,
+        seed: int | None = None,
+        num_steps: int | None = None,
+        guidance_scale: float | None = None,
+        progress: Progress | None = None,
+        cancel: threading.Event | None = None,
+    ) -> SongStream:
+        """The same song as `generate`, heard while it is being sung: iterate over its pieces.
+
+        Its codes are those of `generate`, its sound is decoded from other windows (see
+        `heartcodec.streaming`). Both models are in memory at once. progress("singing", ...) comes from
+        another thread. cancel: what was sung is still decoded. Raises as `generate`, at the call for
+        values that are not allowed.
+        """
+        settings = GenerationSettings(
+            max_audio_length_ms=max_audio_length_ms,
+            temperature=temperature,
+            topk=topk,
+            cfg_scale=cfg_scale,
+            num_steps=num_steps,
+            guidance_scale=guidance_scale,
+            seed=seed,
+        )
+        return SongStream(self, self._request(lyrics, tags, settings, None), progress, cancel)
+
+    def _request(
+        self,
+        lyrics: str,
+        tags: str,
+        settings: GenerationSettings,
+        prefix_codes: torch.Tensor | None,
+    ) -> Request:
+        """What is asked for, checked, with a seed; UsageError for what is not allowed."""
+        if settings.seed is None:
+            settings = replace(settings, seed=secrets.randbelow(2**31))
+        lyrics, tags = check_lyrics(lyrics), check_tags(tags, self.paths.root)
+        prefix = as_prefix(prefix_codes, self.config, self.gen_config.audio_eos_id)
+        prompt, frames = self.prepare(lyrics, tags, settings, prefix=prefix.shape[1])
+        settings = replace(settings, max_audio_length_ms=frames * FRAME_MS)
+        return Request(lyrics, tags, settings, prefix, prompt, frames)
+
+    def _song(
+        self,
+        request: Request,
+        codes: torch.Tensor,
+        waveform: torch.Tensor,
+        sample_rate: int,
+        timings: dict[str, float],
+        complete: bool,
+    ) -> Song:
         whole = waveform.shape[-1] * 1000 // sample_rate >= codes.shape[-1] * FRAME_MS
+        given = request.prefix.shape[1]
         return Song(
             waveform=waveform,
             sample_rate=sample_rate,
             codes=codes,
-            seed=settings.seed or 0,
-            lyrics=lyrics,
-            tags=tags,
-            settings=asdict(settings)
+            seed=request.settings.seed or 0,
+            lyrics=request.lyrics,
+            tags=request.tags,
+            settings=asdict(request.settings)
             | self.placement.to_dict()
             | {"threads": torch.get_num_threads(), "torch": torch.__version__},
             timings=timings,
-            model={"name": self.paths.name, "hash": model_hash},
+            model={"name": self.paths.name, "hash": self.model_hash},
             complete=complete and whole,
-            ended=complete and codes.shape[-1] < frames,
-            extended={"frames": prefix.shape[1]} if prefix.shape[1] else None,
+            ended=complete and codes.shape[-1] < request.frames,
+            extended={"frames": given} if given else None,
         )
 
     def prepare(
@@ -257,18 +328,16 @@ class HeartMuLaGenPipeline:
     def _sing(
         self,
         mula: HeartMuLa,
-        prompt: Prompt,
-        prefix: torch.Tensor,
-        frames: int,
-        settings: GenerationSettings,
+        request: Request,
         progress: Progress | None,
         cancel: threading.Event | None,
-        beside: DecodingBeside | None,
+        each: Callable[[torch.Tensor], object] | None = None,
     ) -> torch.Tensor:
+        settings, prefix = request.settings, request.prefix
         codes = generate(
             mula,
-            prompt,
-            max_frames=frames,
+            request.prompt,
+            max_frames=request.frames,
             prefix=prefix,
             cfg_scale=settings.cfg_scale,
             temperature=settings.temperature,
@@ -276,7 +345,7 @@ class HeartMuLaGenPipeline:
             seed=settings.seed or 0,
             audio_eos_id=self.gen_config.audio_eos_id,
             progress=None if progress is None else lambda *done: progress("singing", *done),
-            each=beside and beside.sung.add,
+            each=each,
             cancel=cancel,
         )  # [K, T]
         if codes.shape[-1] == prefix.shape[-1]:
@@ -294,11 +363,22 @@ class HeartMuLaGenPipeline:
     ) -> DecodingBeside | None:
         """Decodes what is sung while more is being sung, where both models are loaded and singing
         leaves CPU threads idle; None elsewhere."""
-        threads, codec = torch.get_num_threads(), self.codec
-        on_cpu = self.placement.mula_device.type == self.placement.codec_device.type == "cpu"
-        if self.lazy_load or codec is None or not on_cpu or self._singing_threads() == threads:
+        codec, threads = self.codec, torch.get_num_threads()
+        if self.lazy_load or codec is None or not self._idle_threads():
             return None
         return DecodingBeside(codec, prefix, settings.for_codec(codec.config), threads)
+
+    def _idle_threads(self) -> bool:
+        """Whether singing leaves CPU threads to a codec on the CPU."""
+        on_cpu = self.placement.mula_device.type == self.placement.codec_device.type == "cpu"
+        return on_cpu and self._singing_threads() < torch.get_num_threads()
+
+    def _load_both(self) -> HeartCodec:
+        """Loads both models at once, whatever memory there is."""
+        with memory_errors():
+            self._check_memory()
+            self._load_mula()
+            return self._load_codec()
 
     def _check_memory(self) -> None:
         """Each model alone must fit, or the song could be sung and not decoded."""
@@ -350,34 +430,3 @@ def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     timings[stage] += time.perf_counter() - start
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Compute on `count` CPU threads, then on as many as before."""
-    before = torch.get_num_threads()
-    if count != before:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        if count != before:
-            torch.set_num_threads(before)
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    """Running out of memory in the middle is for the person too."""
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise HeartlibError(_OUT_OF_MEMORY) from error
-    except RuntimeError as error:
-        if "allocate memory" not in str(error):
-            raise
-        raise HeartlibError(_OUT_OF_MEMORY) from error
-
-
-_OUT_OF_MEMORY = (
-    "too little memory: use lazy_load (--lazy-load), bfloat16, a shorter song or another device"
-)
