@@ -96,6 +96,7 @@ class SongStream:
                 pipe._free("mula")
                 pipe._free("codec")
         complete = not self._cancel.is_set()
+        # singing and decoding went on at once, and whoever took the pieces is in it
         timings = {"loading": 0.0, "singing": 0.0, "decoding": time.perf_counter() - start}
         waveform = torch.cat(pieces, dim=-1)
         self.song = pipe._song(request, found[0], waveform, self.sample_rate, timings, complete)
