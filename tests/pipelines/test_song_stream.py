@@ -70,3 +70,6 @@ def test_memory_is_given_back_with_lazy_load(tiny_checkpoint):
     pipe = HeartMuLaGenPipeline.from_pretrained(tiny_checkpoint, device="cpu", lazy_load=True)
     list(pipe.stream(LYRICS, TAGS, **{**LONG, "max_audio_length_ms": 400}))
     assert pipe.mula is None and pipe.codec is None
+    with pipe.stream(LYRICS, TAGS, **LONG):
+        assert pipe.mula is not None and pipe.codec is not None
+    assert pipe.mula is None and pipe.codec is None  # also of a stream that nobody heard

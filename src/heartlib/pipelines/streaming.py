@@ -54,6 +54,12 @@ class SongStream:
     def close(self) -> None:
         """Stops what is not finished; the event given as `cancel` is set then."""
         self._pieces.close()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self._pipe.lazy_load:
+            self._pipe._free("mula")
+            self._pipe._free("codec")
 
     def _make(self) -> Generator[torch.Tensor]:
         pipe, codec, start = self._pipe, self._codec, time.perf_counter()
@@ -92,9 +98,7 @@ class SongStream:
         finally:
             singer.join()
             torch.set_num_threads(threads)
-            if pipe.lazy_load:
-                pipe._free("mula")
-                pipe._free("codec")
+            self._give_back()
         complete = not self._cancel.is_set()
         # singing and decoding went on at once, and whoever took the pieces is in it
         timings = {"loading": 0.0, "singing": 0.0, "decoding": time.perf_counter() - start}
