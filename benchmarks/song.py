@@ -17,40 +17,13 @@ import time
 import torch
 
 from heartlib import checkpoints
+from heartlib.evaluation.speed import copy_bandwidth, weights_a_frame
 from heartlib.heartcodec import HeartCodec
 from heartlib.heartcodec.modeling_heartcodec import WINDOW_FRAMES
 from heartlib.heartmula import GenConfig, HeartMuLa, build_prompt, generate_frames
 
 LYRICS = "[Verse]\nthe river sings a song to me\nand every star is shining free"
 TAGS = "pop,female,piano"
-
-
-def synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def copy_bandwidth(device: torch.device) -> float:
-    """Bytes read and written a second by a large copy: the median of seven."""
-    source = torch.ones(2**30 if device.type == "cuda" else 2**26, device=device)
-    target, times = torch.empty_like(source), []
-    for _ in range(8):
-        synchronise(device)
-        start = time.perf_counter()
-        target.copy_(source)
-        synchronise(device)
-        times.append(time.perf_counter() - start)
-    return 2 * source.nbytes / statistics.median(times[1:])
-
-
-def bytes_a_frame(model: HeartMuLa) -> int:
-    """Weights read for one frame: the backbone, the depth decoder and a head for every codebook."""
-    sizes = {name: tensor.nbytes for name, tensor in model.state_dict().items()}
-    steps = model.config.audio_num_codebooks - 1
-    backbone = sum(size for name, size in sizes.items() if name.startswith("backbone."))
-    depth = sum(size for name, size in sizes.items() if name.startswith("decoder."))
-    heads = sizes["codebook0_head.weight"] + sizes["audio_head"]
-    return backbone + heads + steps * (depth + sizes["projection.weight"])
 
 
 def main() -> None:
@@ -100,7 +73,7 @@ def main() -> None:
         decoding.append(time.perf_counter() - start)
 
     frame_s, window_s = statistics.median(times[1:]), statistics.median(decoding)
-    speed = bytes_a_frame(model) / frame_s
+    speed = weights_a_frame(model) / frame_s
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(device)

@@ -263,6 +263,7 @@ def load_weights(
     rename: Callable[[str], str] | None = None,
     ignore: Iterable[str] = (),
     stem: str = "model",
+    take: Callable[[str, torch.Tensor], bool] | None = None,
 ) -> None:
     """Fill a module built on the meta device, strictly by name and shape, casting each tensor as it is read.
 
@@ -270,7 +271,8 @@ def load_weights(
     one that ends in a dot, are skipped. One
     element may be stored as [] or [1]. `dtype` is one for all or a function of the name; integer and
     boolean tensors keep theirs. A tensor stored as int8 is multiplied out, unless the module's is
-    int8 too, with its steps beside it (`Int8Linear`).
+    int8 too, with its steps beside it (`Int8Linear`). take(name, tensor) sees each tensor as it is stored, on the CPU, and
+    may keep it in a form of its own: where it returns true the module's is left alone.
     Raises CheckpointError naming file and tensor.
     """
     skipped = tuple(ignore)
@@ -299,6 +301,7 @@ def load_weights(
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise CheckpointError(f"{folder}: tensor {missing[0]!r}{more} is missing")
     read: dict[str, torch.Tensor] = {}
+    taken: set[str] = set()
     for file in dict.fromkeys(file for file, _ in places.values()):
         try:
             with safe_open(file, framework="pt") as handle:
@@ -309,13 +312,16 @@ def load_weights(
                         read[name] = handle.get_tensor(stored).clone().to(device)
                         continue
                     tensor = _read(handle, stored).reshape(wanted[name].shape)
+                    if take is not None and take(name, tensor):
+                        taken.add(name)
+                        continue
                     kind = tensor.dtype
                     if tensor.is_floating_point():
                         kind = dtype if isinstance(dtype, torch.dtype) else dtype(name)
                     read[name] = tensor.to(device=device, dtype=kind)
         except SafetensorError as error:
             raise CheckpointError(f"{file} is damaged: {error}") from error
-    module.load_state_dict(read, assign=True)
+    module.load_state_dict(read, assign=True, strict=not taken)
 
 
 def _read(handle: Any, name: str) -> torch.Tensor:

@@ -196,7 +196,7 @@ def test_half_precision_leaves_encoder_and_codebooks_alone(folders: tuple[Path, 
     assert half.encoder is not None
     kept = [*half.encoder.parameters(), *half.flow_matching.vq_embed.parameters()]
     assert {p.dtype for p in kept} == {torch.float32}
-    assert half.flow_matching.cond_feature_emb.weight.dtype == torch.bfloat16
+    assert half.flow_matching.estimator.dtype == torch.bfloat16
     codes = torch.zeros(8, 2, dtype=torch.long)
     assert half.detokenize(codes, num_steps=1).isfinite().all()
 

@@ -147,7 +147,7 @@ def test_cross_fade_is_a_straight_line():
 
 def test_bfloat16_is_close(codec, io):
     half = HeartCodec.from_pretrained(FOLDER, dtype=torch.bfloat16)
-    assert half.flow_matching.cond_feature_emb.weight.dtype == torch.bfloat16
+    assert half.flow_matching.estimator.dtype == torch.bfloat16
     assert half.scalar_model.decoder[0].weight.dtype == torch.float32
     wave = half.detokenize(io["detok100.codes"], num_steps=4, noise=io["detok100.noise"])
     assert agreement(wave[:, ::61], io["detok100.wav_every_61"]) > 15

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from heartlib.errors import CheckpointError, HeartlibError, UsageError
-from heartlib.pipelines.placement import Placement, check_fits, free_bytes, weights_bytes
+from heartlib.pipelines.placement import (
+    Placement,
+    check_fits,
+    free_bytes,
+    mula_bytes,
+    parse_quantization,
+    weights_bytes,
+)
 
 
 def test_one_value_or_one_for_each():
@@ -37,6 +44,38 @@ def test_what_is_not_there():
         Placement.resolve("cpu", "int8")
     with pytest.raises(UsageError, match="keys mula and codec, not 'lm'"):
         Placement.resolve({"lm": "cpu"})
+
+
+def test_quantization():
+    """By name, or as transformers' BitsAndBytesConfig asks for it; only where there is a GPU."""
+
+    class Config:  # has the attributes of transformers.BitsAndBytesConfig
+        load_in_8bit, load_in_4bit = False, True
+
+    assert parse_quantization(None) is None
+    assert parse_quantization("fp8") == "fp8" and parse_quantization(Config()) == "int4"
+    with pytest.raises(UsageError, match="'int2' is not known; use one of int8, fp8, int4"):
+        parse_quantization("int2")
+    with pytest.raises(HeartlibError, match=r"int8 needs an NVIDIA or AMD GPU .*, not cpu"):
+        Placement.resolve("cpu", quantization="int8")
+
+
+def test_quantized_memory(tmp_path: Path):
+    """Matrices in fewer bits, embeddings and norms as they are."""
+    header, end = {}, 0
+    for name, numbers in (("text_embeddings.weight", 10), ("backbone.w1.weight", 1000)):
+        header[name] = {
+            "dtype": "F32",
+            "shape": [numbers],
+            "data_offsets": [end, end + 4 * numbers],
+        }
+        end += 4 * numbers
+    text = json.dumps(header).encode()
+    (tmp_path / "model.safetensors").write_bytes(
+        len(text).to_bytes(8, "little") + text + bytes(end)
+    )
+    sizes = [mula_bytes(tmp_path, torch.bfloat16, kind) for kind in (None, "int8", "fp8", "int4")]
+    assert sizes == [2020, 1020, 1020, 520]
 
 
 def write_weights(folder: Path, numbers: int) -> Path:

@@ -25,6 +25,7 @@ COMMANDS = (
     "search",
     "download",
     "doctor",
+    "bench",
     "evaluate",
     "corpus",
     "train",

@@ -115,7 +115,7 @@ def main(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     cut = Cut.at(wave.shape[1], rate, args.start, _number("--crossfade", args.crossfade))
-    pipe = HeartMuLaGenPipeline(paths, placement, lazy_load=args.lazy_load)
+    pipe = HeartMuLaGenPipeline(paths, placement, lazy_load=args.lazy_load, memory=args.memory)
     lyrics, tags = check_lyrics(lyrics), check_tags(tags, paths.root)
     pipe.prepare(lyrics, tags, settings, prefix=cut.frames)
     with Progress(quiet=args.quiet) as progress, Interrupt() as interrupt:

@@ -21,6 +21,7 @@ EXAMPLES = """examples:
   heartlib generate --like song.mp3 --seed 8 -o other.mp3    # the same words, another song
   heartlib generate --lyrics-file song.txt --tags-file tags.txt --best-of 4    # keep the best of 4
   heartlib generate --model ./ckpt --version 3B --device cuda --lyrics-file song.txt --tags-file tags.txt
+  heartlib generate --model ./ckpt --quantize int8 --memory low --lyrics-file song.txt --tags-file tags.txt
 """
 
 
@@ -94,8 +95,17 @@ def add_model(parser: argparse.ArgumentParser) -> None:
             f"--{part}dtype", metavar="DTYPE", help=f"{what}: float32, bfloat16, float16"
         )
     model.add_argument(
-        "--lazy-load", action="store_true", help="never hold both models in memory at once"
+        "--quantize",
+        metavar="KIND",
+        help="the language model in fewer bits, on a GPU: int8, fp8 or int4",
     )
+    model.add_argument(
+        "--memory",
+        choices=("auto", "low"),
+        default="auto",
+        help="low: never hold both models in memory at once (default: auto, where there is room)",
+    )
+    model.add_argument("--lazy-load", action="store_true", help="as --memory low")
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +150,7 @@ def main(args: argparse.Namespace) -> int:
 
     placement = Placement.resolve(**placement_of(args, like.get("settings", {})))
     paths = checkpoints.find(*_model(args, like))
-    pipe = HeartMuLaGenPipeline(paths, placement, lazy_load=args.lazy_load)
+    pipe = HeartMuLaGenPipeline(paths, placement, lazy_load=args.lazy_load, memory=args.memory)
     if like:
         _check_same_model(args.like, like["model"], paths.name, pipe.model_hash)
         _use_threads(like["settings"].get("threads"))
@@ -228,7 +238,7 @@ def _milliseconds(length: str) -> int | float:
 
 
 def placement_of(args: argparse.Namespace, like: dict[str, Any]) -> dict[str, Any]:
-    chosen: dict[str, Any] = {}
+    chosen: dict[str, Any] = {"quantization": args.quantize or like.get("quantization")}
     for what in ("device", "dtype"):
         held = like.get(what) or {}
         both = getattr(args, what)

@@ -4,9 +4,15 @@ Shapes: K codebooks, T frames (12.5 Hz), N samples = 3,840·T at 48 kHz, 2 chann
 Source: HeartMuLa (arXiv 2601.10547).
 """
 
-from collections.abc import Callable, Iterator
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +29,19 @@ from heartlib.heartcodec.models.audio_encoder import AudioEncoder
 from heartlib.heartcodec.models.flow_matching import FlowMatching
 from heartlib.heartcodec.models.query_transformer import MelEncoder
 from heartlib.heartcodec.models.sq_codec import SQCodec, fold_weight_norm
+from heartlib.heartcodec.precision import Precision, dtype_of_parts
+from heartlib.heartcodec.transfer import Arriving, to_device
 from heartlib.shapes import shapes_alone
+
+if TYPE_CHECKING:
+    from heartlib.heartcodec.window_decoder import WindowDecoder
 
 WINDOW_FRAMES = 372  # 29.76 s
 HOP_FRAMES = 320
 OVERLAP_FRAMES = WINDOW_FRAMES - HOP_FRAMES
 WINDOW_LATENTS = LATENTS_PER_FRAME * WINDOW_FRAMES
 OVERLAP_LATENTS = LATENTS_PER_FRAME * OVERLAP_FRAMES
+_PREPARING = threading.Lock()  # one thread at a time prepares a codec for decoding
 
 
 def count_windows(frames: int) -> int:
@@ -67,12 +79,6 @@ def split_channels(latents: Tensor) -> Tensor:
     return latents.unflatten(-1, (CHANNELS, -1)).permute(0, 2, 3, 1).flatten(0, 1)
 
 
-def _dtypes(dtype: torch.dtype) -> Callable[[str], torch.dtype]:
-    """`dtype` for the flow, float32 for the codebooks and the scalar codec: near is what rounds right."""
-    exact = ("scalar_model.", "flow_matching.vq_embed.")
-    return lambda name: torch.float32 if name.startswith(exact) else dtype
-
-
 def _strip_prefix(name: str) -> str:
     """Newer exports put `decoder.` before every name; the published weights do not."""
     for part in ("flow_matching.", "scalar_model."):
@@ -81,10 +87,28 @@ def _strip_prefix(name: str) -> str:
     return name
 
 
+@dataclass
+class SongSoFar:
+    """Where the decoding of one song stands: what its next window goes on from."""
+
+    generator: torch.Generator
+    context: Tensor | None = None  # latents [104, 256]
+    tail: Tensor | None = None  # audio [2, n], which fades into the next window's
+
+
+def _forget(codec: nn.Module, _: object) -> None:
+    assert isinstance(codec, HeartCodec)
+    codec.forget()
+
+
 class HeartCodec(nn.Module):
-    """Residual codebooks, flow matching and the scalar codec; where it was loaded, the encoder too."""
+    """Residual codebooks, flow matching and the scalar codec; where it was loaded, the encoder too.
+
+    On a GPU windows are decoded on a stream of the codec's own, whichever thread asks: other work goes on beside it.
+    """
 
     encoder: MelEncoder | AudioEncoder | None
+    precision: Precision | None  # None: the usual one beside the dtype of the estimator's blocks
 
     def __init__(self, config: HeartCodecConfig):
         super().__init__()
@@ -92,6 +116,9 @@ class HeartCodec(nn.Module):
         self.flow_matching = FlowMatching(config)
         self.scalar_model = SQCodec(config)
         self.encoder = None
+        self.precision = None
+        self._decoder: WindowDecoder | None = None
+        self.register_load_state_dict_post_hook(_forget)
 
     @classmethod
     def from_pretrained(
@@ -99,11 +126,12 @@ class HeartCodec(nn.Module):
         folder: str | Path,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
-    ) -> "HeartCodec":
+    ) -> HeartCodec:
         """Load a `HeartCodec-oss` folder for decoding: without the scalar encoder, its weight norm folded.
 
-        `dtype` is the flow matching's. The codebooks stay float32, and the scalar codec does, since its
-        rounding turns small errors into audible ones. Raises CheckpointError naming file and tensor.
+        `dtype` is the estimator's blocks': their rounding is far from the sound. The rest stays float32, or as
+        near as `Precision` says, since the scalar codec's rounding turns small errors into audible ones. Raises
+        CheckpointError naming file and tensor.
         """
         config = checkpoints.read_config(folder, HeartCodecConfig)
         with shapes_alone():
@@ -113,7 +141,7 @@ class HeartCodec(nn.Module):
             codec,
             folder,
             device=device,
-            dtype=_dtypes(dtype),
+            dtype=dtype_of_parts(dtype),
             rename=_strip_prefix,
             ignore=(".pos_embeddings.theta", ".pos_embeddings.cache", "scalar_model.encoder."),
         )
@@ -127,10 +155,10 @@ class HeartCodec(nn.Module):
         encoder: str | Path,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
-    ) -> "HeartCodec":
+    ) -> HeartCodec:
         """Load a `HeartCodec-oss` folder and a `HeartCodec-oss-encoder` folder, to encode and decode.
 
-        `dtype` is the flow matching's; the encoder is float32. Raises CheckpointError for a folder that
+        `dtype` is as in `from_pretrained`; the encoder is float32. Raises CheckpointError for a folder that
         is none, or where the two do not fit.
         """
         codec = cls.from_pretrained(decoder, device, dtype)
@@ -174,6 +202,93 @@ class HeartCodec(nn.Module):
                 progress(done, frames)
         return torch.cat(codes, dim=1)
 
+    def decoder(self) -> WindowDecoder | None:
+        """What decodes windows fast, made at the first call; None where the modules themselves do.
+
+        They do in float32 on a CPU, and while the codec learns. Weights that are changed in place later are not seen:
+        call `forget` then.
+        """
+        kind = self.flow_matching.estimator.dtype
+        if self.device.type != "cuda" and kind == torch.float32:
+            return None
+        if any(parameter.requires_grad for parameter in self.parameters()):
+            return None
+        with _PREPARING:
+            if self._decoder is None:
+                from heartlib.heartcodec.window_decoder import WindowDecoder
+
+                self._decoder = WindowDecoder(
+                    self.flow_matching,
+                    self.scalar_model,
+                    self.precision or Precision.beside(kind, self.device),
+                    whole=WINDOW_LATENTS,
+                )
+            return self._decoder
+
+    def forget(self) -> None:
+        """Give back what was prepared for decoding; the next window prepares it anew."""
+        self._decoder = None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> HeartCodec:
+        self.forget()
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_decoder": None}
+
+    def aside(self, *given: Tensor) -> AbstractContextManager[object]:
+        """Work on a GPU in here runs on the codec's own stream, beside that of the caller's.
+
+        It waits for the caller's where one of the tensors `given` is on a GPU; what leaves must go to the CPU.
+        """
+        decoder = self.decoder()
+        if decoder is None:
+            return nullcontext()
+        return decoder.aside(after=any(tensor.is_cuda for tensor in given), before=False)
+
+    @torch.inference_mode()
+    def latents(
+        self,
+        codes: Tensor,
+        noise: Tensor,
+        contexts: Sequence[Tensor | None],
+        num_steps: int,
+        guidance_scale: float,
+    ) -> Tensor:
+        """Codes [B, K, T], noise [B, 2T, 256] and the latents [c, 256] that each window goes on from, or None → latents.
+
+        Windows are of one song or of several: a row's latents are what it gets alone, up to how the estimator's
+        dtype rounds where matrix products of other sizes add in another order.
+        """
+        settings = {
+            "num_steps": num_steps,
+            "guidance_scale": guidance_scale,
+            "guidance_from": self.config.guidance_from,
+        }
+        codes, noise = to_device(codes, self.device), to_device(noise, self.device)
+        decoder = self.decoder()
+        if decoder is not None:
+            return decoder.latents(codes, noise, contexts, **settings)
+        made = [
+            self.flow_matching.sample(
+                codes[row : row + 1],
+                noise[row : row + 1],
+                None if context is None else context[None],
+                **settings,
+            )
+            for row, context in enumerate(contexts)
+        ]
+        return torch.cat(made)  # [B, 2T, 256]
+
+    @torch.inference_mode()
+    def sound(self, latents: Tensor) -> Tensor:
+        """Latents [B, 2T, 256] → 48 kHz audio float32 [B, 2, 3840·T]."""
+        decoder = self.decoder()
+        if decoder is not None:
+            return decoder.sound(latents)
+        made = [self.scalar_model.decode(split_channels(row[None]))[:, 0] for row in latents]
+        return torch.stack(made)
+
     def detokenize(
         self,
         codes: Tensor,
@@ -191,6 +306,41 @@ class HeartCodec(nn.Module):
             list(self.detokenize_windows(codes, num_steps, guidance_scale, seed, noise)), dim=1
         )
 
+    @torch.inference_mode()
+    def detokenize_songs(
+        self,
+        songs: Sequence[Tensor],
+        num_steps: int | None = None,
+        guidance_scale: float | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> list[Tensor]:
+        """`detokenize` of several songs [K, T], whose windows are decoded side by side; a seed each, 0 unless given.
+
+        A song has the noise that it has alone and sees nothing of the others, see `latents`. Memory on the GPU grows
+        with their number.
+        """
+        num_steps, guidance_scale = self._sampling(num_steps, guidance_scale)
+        seeds = [0] * len(songs) if seeds is None else seeds
+        if len(seeds) != len(songs):
+            raise UsageError(f"{len(songs)} songs and {len(seeds)} seeds; give each song one")
+        for codes in songs:
+            self.check_codes(codes)
+        windows = [list(window_codes(lambda count, c=c: c[:, :count])) for c in songs]
+        states = [SongSoFar(torch.Generator().manual_seed(seed)) for seed in seeds]
+        pieces: list[list[Arriving]] = [[] for _ in songs]
+        for index in range(max(map(len, windows), default=0)):
+            at = [song for song, parts in enumerate(windows) if index < len(parts)]
+            made = self._next_windows(
+                [windows[song][index] for song in at],
+                [self._noise(states[song]) for song in at],
+                [states[song] for song in at],
+                num_steps,
+                guidance_scale,
+            )
+            for song, piece in zip(at, made, strict=True):
+                pieces[song].append(piece)
+        return [torch.cat([piece.get() for piece in song], dim=1) for song in pieces]
+
     def detokenize_windows(
         self,
         codes: Tensor,
@@ -204,11 +354,11 @@ class HeartCodec(nn.Module):
         shape = (count_windows(codes.shape[1]), WINDOW_LATENTS, self.config.out_channels)
         if noise is not None and tuple(noise.shape) != shape:
             raise UsageError(f"noise has shape {list(noise.shape)}; give {list(shape)}")
-        return self.detokenize_growing(
-            lambda count: codes[:, :count], num_steps, guidance_scale, seed, noise
-        )
+        settings = (num_steps, guidance_scale, seed, noise)
+        # The codes are there: a GPU begins the next window while this one's piece is taken away.
+        ahead = 1 if self.device.type == "cuda" else 0
+        return self._pieces(lambda count: codes[:, :count], *settings, ahead=ahead)
 
-    @torch.inference_mode()
     def detokenize_growing(
         self,
         first: Callable[[int], Tensor],
@@ -221,34 +371,65 @@ class HeartCodec(nn.Module):
 
         first(n): its first n frames [K, n], or all that it has; it may wait for them.
         """
+        return self._pieces(first, num_steps, guidance_scale, seed, noise, ahead=0)
+
+    @torch.inference_mode()
+    def _pieces(
+        self,
+        first: Callable[[int], Tensor],
+        num_steps: int | None,
+        guidance_scale: float | None,
+        seed: int,
+        noise: Tensor | None,
+        *,
+        ahead: int,
+    ) -> Iterator[Tensor]:
+        """Pieces, of which `ahead` more are begun than are taken."""
+        num_steps, guidance_scale = self._sampling(num_steps, guidance_scale)
+        song, begun = SongSoFar(torch.Generator().manual_seed(seed)), deque[Arriving]()
+        for index, window in enumerate(window_codes(first)):
+            self.check_codes(window[0])
+            start = self._noise(song) if noise is None else noise[index].float()
+            begun += self._next_windows([window], [start], [song], num_steps, guidance_scale)
+            if len(begun) > ahead:
+                yield begun.popleft().get()
+        while begun:
+            yield begun.popleft().get()
+
+    def _next_windows(
+        self,
+        windows: Sequence[tuple[Tensor, int]],
+        noises: Sequence[Tensor],
+        songs: Sequence[SongSoFar],
+        num_steps: int,
+        guidance_scale: float,
+    ) -> list[Arriving]:
+        """The next piece [2, n] of every song, on its way to the CPU; windows are as `window_codes` yields them."""
+        samples = self.config.samples_per_frame
+        hop, overlap = samples * HOP_FRAMES, samples * OVERLAP_FRAMES
+        codes = torch.stack([codes for codes, _ in windows])
+        noise, pieces = torch.stack(list(noises)), list[Arriving]()
+        with self.aside(codes, noise):
+            contexts = [song.context for song in songs]
+            latents = self.latents(codes, noise, contexts, num_steps, guidance_scale)
+            for song, (_, left), made in zip(songs, windows, latents, strict=True):
+                wave = self.sound(made[None])[0]
+                if song.tail is not None:
+                    wave[:, :overlap] = cross_fade(song.tail, wave[:, :overlap])
+                song.context, song.tail = made[-OVERLAP_LATENTS:], wave[:, hop:]
+                pieces.append(Arriving(wave[:, : samples * left if left else hop]))
+        return pieces
+
+    def _noise(self, song: SongSoFar) -> Tensor:
+        """The noise [744, 256] of a song's next window."""
+        return torch.randn(WINDOW_LATENTS, self.config.out_channels, generator=song.generator)
+
+    def _sampling(self, num_steps: int | None, guidance_scale: float | None) -> tuple[int, float]:
+        """Steps and guidance, the config's unless given. UsageError for those that are not allowed."""
         num_steps = self.config.num_steps if num_steps is None else num_steps
         guidance_scale = self.config.guidance_scale if guidance_scale is None else guidance_scale
         self.check_sampling(num_steps, guidance_scale)
-        generator = torch.Generator().manual_seed(seed)
-        samples = self.config.samples_per_frame
-        hop, overlap = samples * HOP_FRAMES, samples * OVERLAP_FRAMES
-        context, tail = None, None
-        for index, (window, left) in enumerate(window_codes(first)):
-            self.check_codes(window)
-            if noise is None:
-                shape = (WINDOW_LATENTS, self.config.out_channels)
-                start = torch.randn(shape, generator=generator)
-            else:
-                start = noise[index].float()
-            latents = self.flow_matching.sample(
-                window[None].to(self.device),
-                start[None].to(self.device),
-                context,
-                num_steps=num_steps,
-                guidance_scale=guidance_scale,
-                guidance_from=self.config.guidance_from,
-            )
-            context = latents[:, -OVERLAP_LATENTS:]
-            wave = self.scalar_model.decode(split_channels(latents))[:, 0].cpu()  # [2, n]
-            if tail is not None:
-                wave[:, :overlap] = cross_fade(tail, wave[:, :overlap])
-            tail = wave[:, hop:]
-            yield wave[:, : samples * left if left else hop].clone()
+        return num_steps, guidance_scale
 
     def check_codes(self, codes: Tensor) -> None:
         """UsageError for codes that are not [K, T] of this codec's."""

@@ -21,7 +21,6 @@ from heartlib.heartcodec.modeling_heartcodec import (
     WINDOW_LATENTS,
     HeartCodec,
     cross_fade,
-    split_channels,
 )
 
 NEW_FRAMES = (
@@ -66,16 +65,10 @@ def stream(
         frames = here.shape[1]
         filled = here[:, torch.arange(WINDOW_FRAMES) % frames]
         noise = torch.randn(1, WINDOW_LATENTS, config.out_channels, generator=generator)
-        latents = codec.flow_matching.sample(
-            filled[None].to(codec.device),
-            noise.to(codec.device),
-            context,
-            num_steps=steps,
-            guidance_scale=guidance,
-            guidance_from=config.guidance_from,
-        )
-        heard = latents[:, : LATENTS_PER_FRAME * (frames + AHEAD_FRAMES)]
-        wave = codec.scalar_model.decode(split_channels(heard))[:, 0].cpu()  # [2, n]
+        with codec.aside(filled):
+            latents = codec.latents(filled[None], noise, [context], steps, guidance)
+            heard = latents[:, : LATENTS_PER_FRAME * (frames + AHEAD_FRAMES)]
+            wave = codec.sound(heard)[0].cpu()  # [2, n]
         begin, stop = played - start, frames - (0 if ended else HELD_FRAMES)
         piece = wave[:, samples * begin : samples * stop].clone()
         if tail is not None:
@@ -84,6 +77,6 @@ def stream(
         if ended:
             return
         tail = wave[:, samples * stop :][:, :fade]
-        known = latents[:, : LATENTS_PER_FRAME * stop]
-        context = known[:, -LATENTS_PER_FRAME * OVERLAP_FRAMES :]
+        known = latents[0, : LATENTS_PER_FRAME * stop]
+        context = known[-LATENTS_PER_FRAME * OVERLAP_FRAMES :]
         played, window = start + stop, window + 1

@@ -124,7 +124,10 @@ def frame_step(model: HeartMuLa, x: Tensor, state: FrameState, settings: Samplin
     return Frame(torch.cat(codes), torch.stack(all_logits))
 
 
-def _check_request(model: HeartMuLa, prompt: Prompt, max_frames: int, seed: int) -> None:
+def check_request(
+    model: HeartMuLa, prompt: Prompt, prefix: Tensor, max_frames: int, seed: int
+) -> None:
+    """UsageError for a song that this model cannot sing; prefix [K, T] as of `as_prefix`."""
     codebooks, limit = model.config.audio_num_codebooks, model.config.backbone.max_seq_len
     if max_frames < 1:
         raise UsageError(f"{max_frames} frames are not allowed: at least 1 (80 ms)")
@@ -140,6 +143,11 @@ def _check_request(model: HeartMuLa, prompt: Prompt, max_frames: int, seed: int)
         raise UsageError(
             f"the song is too long: prompt {length} + {max_frames} frames, and the model has "
             f"{limit} positions; at most {room} frames ({room * 0.08:.1f} s) with this prompt"
+        )
+    if prefix.shape[1] >= max_frames:
+        raise UsageError(
+            f"the prefix has {prefix.shape[1]} frames and the whole song may have {max_frames}: "
+            "ask for a longer song or give fewer frames"
         )
 
 
@@ -180,7 +188,7 @@ def generate_frames(
     seed: int = 0,
     audio_eos_id: int = 8193,
 ) -> Iterator[Tensor]:
-    """Yields a song's frames one by one: LongTensor [K] on the model's device, every code decodable.
+    """Yields a song's frames one by one: LongTensor [K], every code decodable; on the CPU where the model has a frame loop.
 
     Ends after max_frames (80 ms each), or before a frame with any code >= audio_eos_id.
     cfg_scale 1 runs one row, above 1 two. The same seed on the same machine gives the same song.
@@ -191,14 +199,13 @@ def generate_frames(
     model's positions; `HeartlibError` if the song ends before its first new frame.
     """
     settings = SamplingSettings(cfg_scale, temperature, topk, audio_eos_id)
-    _check_request(model, prompt, max_frames, seed)
     prefix = as_prefix(prefix, model.config, audio_eos_id)
-    if prefix.shape[1] >= max_frames:
-        raise UsageError(
-            f"the prefix has {prefix.shape[1]} frames and the whole song may have {max_frames}: "
-            "ask for a longer song or give fewer frames"
-        )
-    return _frames(model, prompt, prefix, settings, max_frames, seed)
+    check_request(model, prompt, prefix, max_frames, seed)
+    if model.frame_loop is None:
+        frames = _frames(model, prompt, prefix, settings, max_frames, seed)
+    else:
+        frames = model.frame_loop.frames(prompt, prefix, settings, max_frames, seed)
+    return _until_end(frames, prefix.shape[1], audio_eos_id)
 
 
 def _frames(
@@ -217,24 +224,30 @@ def _frames(
             x = torch.cat((x, embed_prefix(model, prefix, settings.rows)), dim=1)
         for _ in range(given):
             draw_race(model, state, settings)
-    for index in range(given, max_frames):
+    for _ in range(given, max_frames):
         with torch.inference_mode():  # entered anew: a generator must not hold it while suspended
             codes = frame_step(model, x, state, settings).codes
-            ended = int(codes.max()) >= settings.audio_eos_id
             x = model.embed_frame(codes).expand(settings.rows, 1, -1)
-        if ended:
-            if index == given > 0:
-                raise HeartlibError(
-                    f"nothing to add: the model ended the song right after the {given} frames given; "
-                    "try another seed, an earlier place, or lyrics that go on longer"
-                )
-            if index == 0:
-                raise HeartlibError(
-                    "nothing to sing: the model ended the song at its first frame; "
-                    "try another seed, other tags or longer lyrics"
-                )
-            return
         yield codes.clone()  # outside inference mode: an ordinary tensor
+
+
+def _until_end(frames: Iterator[Tensor], given: int, audio_eos_id: int) -> Iterator[Tensor]:
+    """The frames before one with a code >= audio_eos_id; HeartlibError if that is the first of them."""
+    for index, codes in enumerate(frames):
+        if int(codes.max()) < audio_eos_id:
+            yield codes
+        elif index:
+            return
+        elif given:
+            raise HeartlibError(
+                f"nothing to add: the model ended the song right after the {given} frames given; "
+                "try another seed, an earlier place, or lyrics that go on longer"
+            )
+        else:
+            raise HeartlibError(
+                "nothing to sing: the model ended the song at its first frame; "
+                "try another seed, other tags or longer lyrics"
+            )
 
 
 def generate(

@@ -7,14 +7,19 @@ Source: "HeartMuLa", arXiv 2601.10547; the names are those of the published chec
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from heartlib.graphs import has_triton
 from heartlib.heartmula.configuration_heartmula import HeartMuLaConfig
 from heartlib.heartmula.quantization import int8_works, keep_int8
 from heartlib.heartmula.transformer import KVCache, Transformer, join_int8
 from heartlib.shapes import shapes_alone
+
+if TYPE_CHECKING:
+    from heartlib.heartmula.batched_generation import FrameLoop
 
 
 def lay_out(module: nn.Module) -> None:
@@ -44,6 +49,7 @@ class HeartMuLa(nn.Module):
         self.codebook0_head = nn.Linear(width, vocab, bias=False)
         self.projection = nn.Linear(width, depth, bias=False)
         self.audio_head = nn.Parameter(torch.empty(codebooks - 1, depth, vocab).normal_(0, 0.02))
+        self.frame_loop: FrameLoop | None = None
 
     @classmethod
     def from_pretrained(
@@ -52,28 +58,46 @@ class HeartMuLa(nn.Module):
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         int8: bool = True,
+        quantization: str | None = None,
     ) -> HeartMuLa:
         """Loads `folder` (config.json and safetensors, sharded or not), in evaluation mode.
 
         Each tensor is cast to `dtype` as it is read. In float32 on a CPU the linear layers that
         are int8 on disk stay so and cannot be trained; the heads do not: logits are float32.
-        `int8=False` multiplies everything out. Raises `CheckpointError` where a file or a tensor
+        `int8=False` multiplies everything out. quantization "int8", "fp8" or "int4" keeps the matrices
+        of a model on a GPU in fewer bits. There a model in bfloat16 or float16 gets its `frame_loop`, where Triton is installed. Raises `CheckpointError` where a file or a tensor
         is missing, unknown, damaged or of another shape.
         """
         from heartlib.checkpoints import kept_as_int8, load_weights, read_config
 
         config = read_config(folder, HeartMuLaConfig)
-        plain = torch.device(device).type == "cpu" and dtype == torch.float32
+        device = torch.device(device)
+        plain = device.type == "cpu" and dtype == torch.float32 and quantization is None
         kept = kept_as_int8(folder) if plain and int8 and int8_works() else set()
         with shapes_alone():
             model = cls(config)
             keep_int8(model, kept - {"codebook0_head.weight"})
         tables = ("pos_embeddings.theta", "pos_embeddings.cache")  # some exports carry them
-        load_weights(model, folder, device=device, dtype=dtype, ignore=tables)
+        take = None
+        if quantization is not None:
+            from heartlib.heartmula.weights import Quantizer
+
+            take = Quantizer(model, quantization, device, dtype)
+        load_weights(model, folder, device=device, dtype=dtype, ignore=tables, take=take)
         join_int8(model)
         if plain:
             lay_out(model)
-        return model.eval()
+        model.eval()
+        model.use_kernels()
+        return model
+
+    def use_kernels(self) -> None:
+        """Gives a model on a GPU, in bfloat16 or float16, its frame loop of kernels; nothing elsewhere or without Triton."""
+        if self.device.type != "cuda" or self.dtype == torch.float32 or not has_triton():
+            return
+        from heartlib.heartmula.batched_generation import FrameLoop
+
+        self.frame_loop = FrameLoop(self)
 
     def save_pretrained(self, folder: str | Path, dtype: torch.dtype | None = None) -> None:
         """Writes config.json and model.safetensors, in `dtype` or as the weights are."""
@@ -83,11 +107,11 @@ class HeartMuLa(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.codebook0_head.weight.device
+        return self.audio_embeddings.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.codebook0_head.weight.dtype
+        return self.audio_embeddings.weight.dtype
 
     def embed_code(self, codebook: int, code: Tensor) -> Tensor:
         """Embedding of one codebook's codes [...] → [..., D]."""

@@ -39,11 +39,15 @@ from heartlib.pipelines.decoding import (
 )
 from heartlib.pipelines.inputs import check_lyrics, check_tags, text_or_file
 from heartlib.pipelines.placement import (
+    HEADROOM,
+    MEMORY_PLANS,
     Device,
     Dtype,
     Placement,
+    cache_bytes,
     check_fits,
     free_bytes,
+    mula_bytes,
     weights_bytes,
 )
 from heartlib.pipelines.request import Request, memory_errors, on_threads
@@ -63,22 +67,32 @@ class Cancelled(HeartlibError):
 class HeartMuLaGenPipeline:
     """The language model and the codec of one checkpoint folder, loaded when first needed.
 
-    With `lazy_load`, or where both share a device that is short of memory, the language model
-    gives its memory back before the codec decodes.
+    Where both share a device that is short of memory, the language model gives its memory back before
+    the codec decodes. With `lazy_load`, or memory "low", it always does, and the codec is not there while
+    the language model is.
     """
 
     def __init__(
-        self, paths: checkpoints.CheckpointPaths, placement: Placement, *, lazy_load: bool = False
+        self,
+        paths: checkpoints.CheckpointPaths,
+        placement: Placement,
+        *,
+        lazy_load: bool = False,
+        memory: str = "auto",
     ):
+        if memory not in MEMORY_PLANS:
+            raise UsageError(
+                f"memory {memory!r} is not known; use one of {', '.join(MEMORY_PLANS)}"
+            )
         self.paths = paths
         self.placement = placement
-        self.lazy_load = lazy_load
+        self.lazy_load = lazy_load or memory == "low"
         self.config = checkpoints.read_config(paths.mula, HeartMuLaConfig)
         self.gen_config = checkpoints.read_config(
             paths.gen_config.parent, GenConfig, paths.gen_config.name
         )
         self.tokenizer = _read_tokenizer(paths.tokenizer)
-        self.mula_bytes = weights_bytes(paths.mula, placement.mula_dtype)
+        self.mula_bytes = mula_bytes(paths.mula, placement.mula_dtype, placement.quantization)
         self.codec_bytes = weights_bytes(paths.codec, placement.codec_dtype)
         self.mula: HeartMuLa | None = None
         self.codec: HeartCodec | None = None
@@ -91,16 +105,20 @@ class HeartMuLaGenPipeline:
         dtype: Dtype | Mapping[str, Dtype] = None,
         version: str | None = None,
         lazy_load: bool = False,
+        quantization: object = None,
+        memory: str = "auto",
     ) -> HeartMuLaGenPipeline:
         """Find a checkpoint ("nano", a folder or a hub id) and load it, unless `lazy_load`.
 
         `device` and `dtype` are one value or {"mula": ..., "codec": ...}; None chooses (see
-        `Placement.resolve`). `version` picks `HeartMuLa-oss-{version}`. Raises CheckpointError for
+        `Placement.resolve`). quantization: "int8", "fp8" or "int4" for the language model on a GPU. memory: "auto",
+        which keeps both models where there is room, or "low". `version` picks `HeartMuLa-oss-{version}`. Raises CheckpointError for
         what is missing or damaged, HeartlibError for a missing device or too little memory.
         """
-        placement = Placement.resolve(device, dtype)
-        pipe = cls(checkpoints.find(path, version), placement, lazy_load=lazy_load)
-        if not lazy_load:
+        placement = Placement.resolve(device, dtype, quantization)
+        paths = checkpoints.find(path, version)
+        pipe = cls(paths, placement, lazy_load=lazy_load, memory=memory)
+        if not pipe.lazy_load:
             pipe.load()
         return pipe
 
@@ -202,6 +220,7 @@ class HeartMuLaGenPipeline:
                 if not self.lazy_load:
                     self.load()
                 mula = self._load_mula()
+                self._make_room(request)
             with ExitStack() as stack:
                 beside = self._decoding_beside(prefix, settings)
                 if beside is not None:
@@ -362,9 +381,10 @@ class HeartMuLaGenPipeline:
         self, prefix: torch.Tensor, settings: GenerationSettings
     ) -> DecodingBeside | None:
         """Decodes what is sung while more is being sung, where both models are loaded and singing
-        leaves CPU threads idle; None elsewhere."""
+        leaves CPU threads idle, or on a GPU; None elsewhere."""
         codec, threads = self.codec, torch.get_num_threads()
-        if self.lazy_load or codec is None or not self._idle_threads():
+        on_gpu = self.placement.codec_device.type == "cuda"
+        if self.lazy_load or codec is None or not (on_gpu or self._idle_threads()):
             return None
         return DecodingBeside(codec, prefix, settings.for_codec(codec.config), threads)
 
@@ -395,8 +415,26 @@ class HeartMuLaGenPipeline:
                 if free is not None and self.mula_bytes > free:
                     self._free("codec")
             check_fits(self.paths.name, self.mula_bytes, device, dtype)
-            self.mula = HeartMuLa.from_pretrained(self.paths.mula, device=device, dtype=dtype)
+            self.mula = HeartMuLa.from_pretrained(
+                self.paths.mula,
+                device=device,
+                dtype=dtype,
+                quantization=self.placement.quantization,
+            )
         return self.mula
+
+    def _make_room(self, request: Request) -> None:
+        """Frees the codec where a song's keys and values find no room beside it; HeartlibError where they find none at all."""
+        device, dtype = self.placement.mula_device, self.placement.mula_dtype
+        if device.type != "cuda":
+            return
+        positions = len(request.prompt.tokens) + request.frames
+        rows = 1 if request.settings.cfg_scale == 1 else 2
+        need, free = cache_bytes(self.config, positions, rows, dtype), free_bytes(device)
+        if self.codec is not None and self.placement.shared and free and need + HEADROOM > free:
+            self._free("codec")
+        seconds = request.frames * FRAME_MS / 1000
+        check_fits(f"a song of {seconds:g} s beside the model", need, device, dtype)
 
     def _load_codec(self) -> HeartCodec:
         if self.codec is None:

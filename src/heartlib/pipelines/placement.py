@@ -1,21 +1,24 @@
-"""Where the models run and in which precision, and whether they fit there."""
+"""Where the models run, in which precision and with how many bits, and whether they fit there."""
 
 import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from heartlib.checkpoints import read_header, weight_files
 from heartlib.errors import HeartlibError, UsageError
+from heartlib.heartmula.configuration_heartmula import HeartMuLaConfig
+from heartlib.heartmula.weights import QUANTIZATIONS
 
 Device = str | torch.device | None
 Dtype = str | torch.dtype | None
 Value = TypeVar("Value")
 
+MEMORY_PLANS = ("auto", "low")
 DTYPES = {
     "float32": torch.float32,
     "fp32": torch.float32,
@@ -29,33 +32,45 @@ HEADROOM = 256 * 2**20
 
 @dataclass(frozen=True)
 class Placement:
-    """Device and dtype of the language model and of the codec."""
+    """Device and dtype of the language model and of the codec; the language model's quantization, if any."""
 
     mula_device: torch.device
     codec_device: torch.device
     mula_dtype: torch.dtype
     codec_dtype: torch.dtype
+    quantization: str | None = None
 
     @classmethod
     def resolve(
         cls,
         device: Device | Mapping[str, Device] = None,
         dtype: Dtype | Mapping[str, Dtype] = None,
+        quantization: object = None,
     ) -> "Placement":
-        """From one value or {"mula": ..., "codec": ...}; None chooses.
+        """Device and dtype from one value or {"mula": ..., "codec": ...}; None chooses.
 
-        The choice is CUDA where there is one, else the CPU; the language model in bfloat16 on
-        CUDA, everything else in float32. UsageError for an unknown dtype, HeartlibError for a
-        device that this machine does not have.
+        The choice is CUDA where there is one, else the CPU; bfloat16 on CUDA, else float32. quantization: see
+        `parse_quantization`. UsageError for what is not known, HeartlibError for a device that this machine does
+        not have, and for a quantized model elsewhere than on CUDA.
         """
         devices = {name: parse_device(value) for name, value in _split(device, "device").items()}
         dtypes = {name: parse_dtype(value) for name, value in _split(dtype, "dtype").items()}
-        on_cuda = devices["mula"].type == "cuda"
+        usual = {
+            name: torch.bfloat16 if where.type == "cuda" else torch.float32
+            for name, where in devices.items()
+        }
+        kind = parse_quantization(quantization)
+        if kind is not None and devices["mula"].type != "cuda":
+            raise HeartlibError(
+                f"quantization {kind} needs an NVIDIA or AMD GPU for the language model, not "
+                f"{devices['mula']}; leave it out here"
+            )
         return cls(
             mula_device=devices["mula"],
             codec_device=devices["codec"],
-            mula_dtype=dtypes["mula"] or (torch.bfloat16 if on_cuda else torch.float32),
-            codec_dtype=dtypes["codec"] or torch.float32,
+            mula_dtype=dtypes["mula"] or usual["mula"],
+            codec_dtype=dtypes["codec"] or usual["codec"],
+            quantization=kind,
         )
 
     @property
@@ -63,9 +78,10 @@ class Placement:
         """Whether both models live on one device."""
         return self.mula_device == self.codec_device
 
-    def to_dict(self) -> dict[str, dict[str, str]]:
-        """The two mappings `resolve` takes, as text."""
-        return {
+    def to_dict(self) -> dict[str, Any]:
+        """What `resolve` takes, as text."""
+        quantized = {} if self.quantization is None else {"quantization": self.quantization}
+        return quantized | {
             "device": {"mula": str(self.mula_device), "codec": str(self.codec_device)},
             "dtype": {
                 "mula": str(self.mula_dtype).removeprefix("torch."),
@@ -93,6 +109,23 @@ def parse_dtype(value: Dtype) -> torch.dtype | None:
     if name not in DTYPES:
         raise UsageError(f"dtype {str(value)!r} is not known; use one of {', '.join(DTYPES)}")
     return DTYPES[name]
+
+
+def parse_quantization(value: object) -> str | None:
+    """A quantization by name, or what transformers' `BitsAndBytesConfig` asks for: load_in_8bit is int8, load_in_4bit int4.
+
+    Our own kernels do it in both cases. UsageError for anything else; None stays None.
+    """
+    if value is None:
+        return None
+    for asked, kind in (("load_in_8bit", "int8"), ("load_in_4bit", "int4")):
+        if getattr(value, asked, False):
+            return kind
+    if value not in QUANTIZATIONS:
+        raise UsageError(
+            f"quantization {value!r} is not known; use one of {', '.join(QUANTIZATIONS)}"
+        )
+    return str(value)
 
 
 def parse_device(value: Device) -> torch.device:
@@ -130,6 +163,37 @@ def _cuda() -> bool:
     return torch.cuda.is_available() and torch.cuda.device_count() > 0
 
 
+def mula_bytes(folder: Path, dtype: torch.dtype, quantization: str | None) -> int:
+    """Memory that the language model's weights take, in bytes, from their files' headers.
+
+    What the frame step keeps beside them, the depth decoder's projected embeddings, is not among them.
+    """
+    if quantization is None:
+        return weights_bytes(folder, dtype)
+    kept = ("embedding", "norm", "muq_linear")
+    bits, total = 8 if quantization != "int4" else 4, 0
+    for file in weight_files(folder):
+        for name, entry in read_header(file).items():
+            numbers = math.prod(entry["shape"])
+            whole = any(part in name for part in kept)
+            total += numbers * dtype.itemsize if whole else numbers * bits // 8
+    return total
+
+
+def cache_bytes(config: HeartMuLaConfig, positions: int, rows: int, dtype: torch.dtype) -> int:
+    """Memory of the keys and values of one song, in bytes."""
+    stack = config.backbone
+    return (
+        2
+        * stack.num_layers
+        * rows
+        * positions
+        * stack.num_kv_heads
+        * stack.head_dim
+        * dtype.itemsize
+    )
+
+
 def weights_bytes(folder: Path, dtype: torch.dtype) -> int:
     """Memory that a model's weights take at `dtype`, in bytes, from their files' headers.
 
@@ -142,9 +206,17 @@ def weights_bytes(folder: Path, dtype: torch.dtype) -> int:
 def free_bytes(device: torch.device) -> int | None:
     """Free memory of a device; None where it cannot be told."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        return _free_on_gpu(device)
     known = [limit for limit in (_available(), _cgroup()) if limit is not None]
     return min(known) if known else None
+
+
+def _free_on_gpu(device: torch.device) -> int:
+    """What other processes and a limit set for this one (`set_per_process_memory_fraction`) leave, and what torch holds unused."""
+    free, total = torch.cuda.mem_get_info(device)
+    held, used = torch.cuda.memory_reserved(device), torch.cuda.memory_allocated(device)
+    limit = int(total * torch.cuda.get_per_process_memory_fraction(device))
+    return max(0, min(free, limit - held)) + held - used
 
 
 def _available() -> int | None:
@@ -193,5 +265,5 @@ def check_fits(name: str, need: int, device: torch.device, dtype: torch.dtype) -
         raise HeartlibError(
             f"too little memory on {device}: {name} takes {(need + HEADROOM) / 1e9:.1f} GB in "
             f"{str(dtype).removeprefix('torch.')} and {free / 1e9:.1f} GB is free; "
-            f"use bfloat16, another device or a smaller model"
+            f"use bfloat16, quantization (--quantize int8), another device or a smaller model"
         )

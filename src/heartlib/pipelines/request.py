@@ -51,6 +51,4 @@ def memory_errors() -> Iterator[None]:
         raise HeartlibError(_OUT_OF_MEMORY) from error
 
 
-_OUT_OF_MEMORY = (
-    "too little memory: use lazy_load (--lazy-load), bfloat16, a shorter song or another device"
-)
+_OUT_OF_MEMORY = "too little memory: use memory='low' (--memory low), quantization (--quantize int8), a shorter song or another device"

@@ -22,6 +22,7 @@ LEVELS = 9  # a latent is rounded to a multiple of 1/9
 CHUNK_SAMPLES = (
     49152  # audio decoded at once in the wide stages on a CPU: their layers then fit its cache
 )
+GPU_CHUNK_SAMPLES = 2**18  # likewise on a GPU, where it bounds memory
 
 
 def stage_lookbehind(config: HeartCodecConfig, block: int) -> int:
@@ -259,7 +260,7 @@ class SQCodec(nn.Module):
     def decode(self, latents: Tensor) -> Tensor:
         """Latents [B, 128, T], rounded here if they are not -> 48 kHz audio [B, 1, T * hop]."""
         rounded = self.quantise(latents)
-        if latents.device.type != "cpu" or torch.is_grad_enabled():
+        if torch.is_grad_enabled():
             made = self.decoder(rounded)
         else:
             made = self._decode_in_chunks(rounded)
@@ -274,7 +275,8 @@ class SQCodec(nn.Module):
         narrow, wide = self.decoder[: 1 + block], self.decoder[1 + block :]
         hidden = narrow(latents)  # [B, C, m]
         up = self.config.num_samples * math.prod(self.config.upsample_factors[block:])
-        before, chunk = stage_lookbehind(self.config, block), max(CHUNK_SAMPLES // up, 1)
+        samples = CHUNK_SAMPLES if latents.device.type == "cpu" else GPU_CHUNK_SAMPLES
+        before, chunk = stage_lookbehind(self.config, block), max(samples // up, 1)
         audio = hidden.new_empty(hidden.shape[0], self.config.num_bands, hidden.shape[-1] * up)
         for start in range(0, hidden.shape[-1], chunk):
             first = max(start - before, 0)

@@ -168,6 +168,11 @@ class Estimator(nn.Module):
         self.adaln_single = AdaLayerNormSingle(width)
         self.adaln_single_2 = AdaLayerNormSingle(width_2)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the blocks' matrices."""
+        return self.scale_shift_table.dtype
+
     def forward(self, x: Tensor, t: Tensor) -> Tensor:  # [B, T, in], [B] → [B, T, out]
         length, device = x.shape[1], x.device
         modulation, e = self.adaln_single(t)

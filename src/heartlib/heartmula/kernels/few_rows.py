@@ -1,0 +1,284 @@
+"""Two rows times a large matrix, without the matrix units: each weight is multiplied as it arrives.
+
+For one song. A program asks for all its weights before it waits for the rows. With more rows, and where a row must be the
+same in any company, see `linear`, whose sums are in another order.
+
+Legend: R rows, O outputs, I inputs.
+"""
+
+# Triton reads these functions, not Python: its types and launch options are unknown to pyright.
+# pyright: reportCallIssue=false, reportArgumentType=false, reportGeneralTypeIssues=false
+# pyright: reportOperatorIssue=false, reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from heartlib.heartmula.kernels import linear as any_rows
+from heartlib.heartmula.kernels.launch import dependent_launch, wait_for_inputs
+from heartlib.heartmula.kernels.tuning import key, table
+from heartlib.heartmula.weights import Weight
+
+MOST_ROWS = 2
+
+
+class Tiles(NamedTuple):
+    """How the work is cut: outputs and stored inputs a tile, warps, and how many tiles are asked for before the wait."""
+
+    outputs: int
+    inputs: int
+    warps: int
+    early: int
+
+
+def choose_tiles(weight: Weight, pair: bool) -> Tiles | None:
+    """Tiles for a weight, or None where `any_rows` is faster: as measured, or by rule."""
+    measured = table().get(key(weight, MOST_ROWS, pair))
+    if measured is not None:
+        return Tiles(*measured[1:]) if measured[0] == "few" else None
+    if weight.kind in ("int8", "fp8") and (pair or weight.inputs > weight.outputs):
+        return None
+    stored = weight.data.shape[1]
+    if weight.group:
+        return Tiles(2 if pair else 4, 512, 4 if pair else 2, 3 if pair else 2)
+    if weight.kind == "plain" and weight.inputs == weight.outputs:
+        return Tiles(4, min(512, triton.next_power_of_2(stored)), 2, 2)
+    return Tiles(2, min(1024, triton.next_power_of_2(stored)), 4, 3)
+
+
+def linear(
+    x: Tensor,
+    weight: Weight,
+    out: Tensor,
+    rows: int,
+    *,
+    add: bool = False,
+    space: any_rows.Shares | None = None,
+    tiles: Tiles | None = None,
+) -> None:
+    """`any_rows.linear`, where that is faster or has more rows by itself."""
+    tiles = tiles or choose_tiles(weight, False)
+    if rows > MOST_ROWS or tiles is None:
+        any_rows.linear(x, weight, out, rows, add=add)
+    else:
+        _launch(x, weight, out, rows, weight.outputs, False, add, tiles)
+
+
+def gated_linear(
+    x: Tensor, weight: Weight, out: Tensor, rows: int, *, tiles: Tiles | None = None
+) -> None:
+    """`any_rows.gated_linear`, where that is faster or has more rows by itself."""
+    tiles = tiles or choose_tiles(weight, True)
+    if rows > MOST_ROWS or tiles is None:
+        any_rows.gated_linear(x, weight, out, rows)
+    else:
+        _launch(x, weight, out, rows, weight.outputs // 2, True, False, tiles)
+
+
+def _launch(
+    x: Tensor,
+    weight: Weight,
+    out: Tensor,
+    rows: int,
+    outputs: int,
+    pair: bool,
+    add: bool,
+    tiles: Tiles,
+) -> None:
+    dependent = dependent_launch(x.device)
+    stored = weight.data.shape[1]
+    inner = weight.group // 2 or tiles.inputs
+    _few_rows_kernel[(triton.cdiv(outputs, tiles.outputs),)](
+        x,
+        weight.data,
+        weight.scale if weight.scale is not None else weight.data,
+        out,
+        rows,
+        outputs,
+        stored,
+        KIND=weight.kind,
+        PAIR=pair,
+        ADD=add,
+        BO=tiles.outputs,
+        GROUPS=max(1, tiles.inputs // inner),
+        BI=inner,
+        EARLY=min(tiles.early, triton.cdiv(stored, max(tiles.inputs, inner))),
+        WHOLE=stored % max(tiles.inputs, inner) == 0,
+        FULL=rows == MOST_ROWS,
+        DEPENDENT=dependent,
+        num_warps=tiles.warps,
+        **({"launch_pdl": True} if dependent else {}),
+    )
+
+
+@triton.jit
+def _weights(at, k, S, WHOLE: tl.constexpr):
+    """Stored weights [BO · GROUPS, BI]; they are not needed again soon."""
+    if WHOLE:
+        part = tl.load(at, eviction_policy="evict_first")
+    else:
+        part = tl.load(at, mask=k < S, other=0)
+    return part
+
+
+@triton.jit
+def _row(x, at, k, S, row, rows, WHOLE: tl.constexpr, FULL: tl.constexpr):
+    """A row's inputs at `at`, once for every output: from the first-level cache, in the order of the weights."""
+    if WHOLE & FULL:
+        given = tl.load(x + at)
+    else:
+        given = tl.load(x + at, mask=(k < S) & (k * 0 + row < rows), other=0.0)
+    return given.to(tl.float32)
+
+
+@triton.jit
+def _added(a0, a1, part, step, x, k, rows, S, KIND: tl.constexpr, BI: tl.constexpr, WHOLE: tl.constexpr, FULL: tl.constexpr):  # fmt: skip
+    """Sums [BO · GROUPS, BI] of two rows, and each weight of a tile times each row's input."""
+    if KIND == "int4":  # a byte holds inputs j and j + BI of a group, each plus 8
+        at = k // BI * (2 * BI) + k % BI
+        low = (part & 15).to(tl.float32) * step - 8.0 * step
+        high = (part >> 4).to(tl.float32) * step - 8.0 * step
+        I = 2 * S
+        a0 += low * _row(x, at, k, S, 0, rows, WHOLE, FULL)
+        a0 += high * _row(x, at + BI, k, S, 0, rows, WHOLE, FULL)
+        a1 += low * _row(x, at + I, k, S, 1, rows, WHOLE, FULL)
+        a1 += high * _row(x, at + I + BI, k, S, 1, rows, WHOLE, FULL)
+    else:
+        w = part.to(tl.float32)
+        a0 += w * _row(x, k, k, S, 0, rows, WHOLE, FULL)
+        a1 += w * _row(x, k + S, k, S, 1, rows, WHOLE, FULL)
+    return a0, a1
+
+
+@triton.jit
+def _few_rows_kernel(
+    x,
+    w,
+    scale,
+    out,
+    rows,
+    O,
+    S,
+    KIND: tl.constexpr,
+    PAIR: tl.constexpr,
+    ADD: tl.constexpr,
+    BO: tl.constexpr,
+    GROUPS: tl.constexpr,
+    BI: tl.constexpr,
+    EARLY: tl.constexpr,
+    WHOLE: tl.constexpr,
+    FULL: tl.constexpr,
+    DEPENDENT: tl.constexpr,
+):
+    """Kinds as in `linear`; S stored elements an output: inputs, or half of them in int4.
+
+    A tile [BO · GROUPS, BI] holds GROUPS runs of BI stored elements of BO outputs.
+    """
+    first = tl.program_id(0) * BO
+    line = tl.arange(0, BO * GROUPS)
+    o = tl.minimum(first + line // GROUPS, O - 1).to(tl.int64)[:, None]
+    j = tl.arange(0, BI)[None, :]
+    begin = j * 0
+    if GROUPS > 1:
+        begin = (line % GROUPS * BI)[:, None]
+    if KIND == "int8" or KIND == "fp8":  # eight at a time: then weights and inputs lie alike
+        j = tl.max_contiguous(j, [1, 8])
+    size: tl.constexpr = GROUPS * BI
+    at = w + o * S + begin + j
+    p0 = _weights(at, begin + j, S, WHOLE)
+    p1, p2, p3 = p0, p0, p0
+    if EARLY > 1:
+        p1 = _weights(at + size, size + begin + j, S, WHOLE)
+    if EARLY > 2:
+        p2 = _weights(at + 2 * size, 2 * size + begin + j, S, WHOLE)
+    if EARLY > 3:
+        p3 = _weights(at + 3 * size, 3 * size + begin + j, S, WHOLE)
+    q0, q1, q2, q3 = p0, p0, p0, p0
+    if PAIR:
+        at += O.to(tl.int64) * S
+        q0 = _weights(at, begin + j, S, WHOLE)
+        if EARLY > 1:
+            q1 = _weights(at + size, size + begin + j, S, WHOLE)
+        if EARLY > 2:
+            q2 = _weights(at + 2 * size, 2 * size + begin + j, S, WHOLE)
+        if EARLY > 3:
+            q3 = _weights(at + 3 * size, 3 * size + begin + j, S, WHOLE)
+    wait_for_inputs(DEPENDENT)
+    outputs = first + tl.arange(0, BO)
+    b0 = _before(out, outputs, 0, rows, O, ADD)
+    b1 = _before(out, outputs, 1, rows, O, ADD)
+    a0 = tl.zeros([BO * GROUPS, BI], tl.float32)
+    a1, u0, u1 = a0, a0, a0
+    for tile in tl.static_range(EARLY):
+        part, also = p0, q0
+        if tile == 1:
+            part, also = p1, q1
+        if tile == 2:
+            part, also = p2, q2
+        if tile == 3:
+            part, also = p3, q3
+        k = tile * size + begin + j
+        step = _group_steps(scale, o, tile * size + begin, S, KIND, BI, WHOLE)
+        a0, a1 = _added(a0, a1, part, step, x, k, rows, S, KIND, BI, WHOLE, FULL)
+        if PAIR:
+            step = _group_steps(scale, o + O, tile * size + begin, S, KIND, BI, WHOLE)
+            u0, u1 = _added(u0, u1, also, step, x, k, rows, S, KIND, BI, WHOLE, FULL)
+    for start in tl.range(EARLY * size, S, size):
+        k = start + begin + j
+        some = _weights(w + o * S + k, k, S, WHOLE)
+        step = _group_steps(scale, o, start + begin, S, KIND, BI, WHOLE)
+        a0, a1 = _added(a0, a1, some, step, x, k, rows, S, KIND, BI, WHOLE, FULL)
+        if PAIR:
+            some = _weights(w + (o + O) * S + k, k, S, WHOLE)
+            step = _group_steps(scale, o + O, start + begin, S, KIND, BI, WHOLE)
+            u0, u1 = _added(u0, u1, some, step, x, k, rows, S, KIND, BI, WHOLE, FULL)
+    _put(a0, u0, b0, 0, scale, out, outputs, rows, O, KIND, PAIR, BO, GROUPS)
+    _put(a1, u1, b1, 1, scale, out, outputs, rows, O, KIND, PAIR, BO, GROUPS)
+
+
+@triton.jit
+def _before(out, outputs, row, rows, O, ADD: tl.constexpr):
+    """What a row's outputs are added to."""
+    before = outputs * 0.0
+    if ADD:
+        here = (outputs < O) & (outputs * 0 + row < rows)
+        before = tl.load(out + row * O + outputs, mask=here, other=0.0)
+    return before
+
+
+@triton.jit
+def _group_steps(scale, o, begin, S, KIND: tl.constexpr, BI: tl.constexpr, WHOLE: tl.constexpr):
+    """The step [BO · GROUPS, 1] of each run in int4, which is a group; 1 elsewhere."""
+    step = 1.0
+    if KIND == "int4":
+        at = scale + o * (S // BI) + begin // BI
+        if WHOLE:
+            step = tl.load(at)
+        else:
+            step = tl.load(at, mask=begin < S, other=0.0)
+    return step
+
+
+@triton.jit
+def _put(a, u, before, row, scale, out, outputs, rows, O, KIND: tl.constexpr, PAIR: tl.constexpr, BO: tl.constexpr, GROUPS: tl.constexpr):  # fmt: skip
+    """One row's outputs, from the sums of its parts."""
+    here = (outputs < O) & (outputs * 0 + row < rows)
+    made = tl.sum(a, 1)
+    if GROUPS > 1:
+        made = tl.sum(tl.reshape(made, [BO, GROUPS]), 1)
+    stepped: tl.constexpr = (KIND == "int8") | (KIND == "fp8")
+    if stepped:
+        made *= tl.load(scale + outputs, mask=here, other=0.0)
+    if PAIR:
+        up = tl.sum(u, 1)
+        if GROUPS > 1:
+            up = tl.sum(tl.reshape(up, [BO, GROUPS]), 1)
+        if stepped:
+            up *= tl.load(scale + outputs + O, mask=here, other=0.0)
+        made = made / (1 + tl.exp(-made)) * up
+    made += before
+    tl.store(out + row * O + outputs, made.to(out.dtype.element_ty), mask=here)

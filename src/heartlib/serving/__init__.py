@@ -1,0 +1,1 @@
+"""Songs for many people at once."""
