@@ -114,6 +114,13 @@ def test_a_device_that_does_not_exist(check: Check):
     check([*WORDS, *STYLE, "--codec-device", "cuda:77"], 1, "it has cpu")
 
 
+def test_quantization(check: Check):
+    check(
+        [*WORDS, *STYLE, "--device", "cpu", "--quantize", "int8"], 1, "needs an NVIDIA or AMD GPU"
+    )
+    check([*WORDS, *STYLE, "--quantize", "int2"], 2, "'int2' is not known; use one of int8, fp8")
+
+
 def test_like_of_a_file_that_heartlib_did_not_write(check: Check):
     Path("a.mp3").write_bytes(b"not sound")
     check(["--like", "a.mp3"], 1, "a.mp3")

@@ -72,6 +72,13 @@ def test_lazy_loading_sings_the_same_and_gives_memory_back(tiny_checkpoint: Path
     assert set(held) == {("singing", False, True), ("decoding", True, False)}
 
 
+def test_memory_low_is_lazy_and_unknown_plans_are_refused(tiny_checkpoint: Path):
+    pipe = HeartMuLaGenPipeline.from_pretrained(tiny_checkpoint, device="cpu", memory="low")
+    assert pipe.lazy_load and pipe.mula is None and pipe.codec is None
+    with pytest.raises(UsageError, match="memory 'tiny' is not known; use one of auto, low"):
+        HeartMuLaGenPipeline.from_pretrained(tiny_checkpoint, device="cpu", memory="tiny")
+
+
 def test_loading_in_bfloat16(tiny_checkpoint: Path):
     pipe = HeartMuLaGenPipeline.from_pretrained(
         tiny_checkpoint, device="cpu", dtype={"mula": "bf16"}
