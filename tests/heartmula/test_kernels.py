@@ -110,7 +110,7 @@ def test_linear_of_odd_width(inputs):
     close(found, expected, torch.float32)
 
 
-@pytest.mark.parametrize("kind", ["plain", "int8", "int4"])
+@pytest.mark.parametrize("kind", ["plain", "int8", "fp8", "int4"])
 def test_gated_linear(kind):
     dense = randn(2 * 24, 128)
     weight = Weight.plain(dense) if kind == "plain" else Weight.quantize(dense, kind)
@@ -219,6 +219,16 @@ def test_attend_depth(start, new, dtype):
     close(found, expected, dtype)
     for cache, other in zip(caches, again, strict=True):
         torch.testing.assert_close(cache, other, atol=1e-2, rtol=1e-2)
+
+
+def test_what_is_split_into_shares_fits():
+    def shares(outputs: int, inputs: int, pair: bool = False) -> int:
+        data = torch.empty(outputs, inputs, device="meta", dtype=torch.bfloat16)
+        return count_shares(Weight("plain", data, None, outputs, inputs), pair)
+
+    assert shares(3072, 8192) == 4 and shares(4096, 14336) == 4
+    assert shares(3072, 3072) == shares(4160, 16384) == shares(3072, 8200) == 1
+    assert shares(3072, 8192, pair=True) == 1
 
 
 def test_noise_is_philox():

@@ -40,6 +40,11 @@ class StackConfig:
     def head_dim(self) -> int:
         return self.embed_dim // self.num_heads
 
+    @property
+    def cached_numbers(self) -> int:
+        """Keys and values of one position of one row, in all layers."""
+        return 2 * self.num_layers * self.num_kv_heads * self.head_dim
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> StackConfig:
         """Reads a JSON object; unknown keys are ignored, a missing one is a `CheckpointError`."""

@@ -11,8 +11,9 @@ import torch
 
 from heartlib.checkpoints import read_header, weight_files
 from heartlib.errors import HeartlibError, UsageError
+from heartlib.graphs import has_triton
 from heartlib.heartmula.configuration_heartmula import HeartMuLaConfig
-from heartlib.heartmula.weights import QUANTIZATIONS
+from heartlib.heartmula.weights import check_quantization
 
 Device = str | torch.device | None
 Dtype = str | torch.dtype | None
@@ -51,7 +52,7 @@ class Placement:
 
         The choice is CUDA where there is one, else the CPU; bfloat16 on CUDA, else float32. quantization: see
         `parse_quantization`. UsageError for what is not known, HeartlibError for a device that this machine does
-        not have, and for a quantized model elsewhere than on CUDA.
+        not have, and for a quantized model elsewhere than on CUDA or without Triton.
         """
         devices = {name: parse_device(value) for name, value in _split(device, "device").items()}
         dtypes = {name: parse_dtype(value) for name, value in _split(dtype, "dtype").items()}
@@ -65,10 +66,17 @@ class Placement:
                 f"quantization {kind} needs an NVIDIA or AMD GPU for the language model, not "
                 f"{devices['mula']}; leave it out here"
             )
+        mula_dtype = dtypes["mula"] or usual["mula"]
+        if kind is not None and mula_dtype == torch.float32:
+            raise UsageError(f"quantization {kind} goes with bfloat16 or float16, not float32")
+        if kind is not None and not has_triton():
+            raise HeartlibError(
+                f"quantization {kind} needs Triton, which is not installed or switched off (HEARTLIB_KERNELS=0)"
+            )
         return cls(
             mula_device=devices["mula"],
             codec_device=devices["codec"],
-            mula_dtype=dtypes["mula"] or usual["mula"],
+            mula_dtype=mula_dtype,
             codec_dtype=dtypes["codec"] or usual["codec"],
             quantization=kind,
         )
@@ -121,11 +129,7 @@ def parse_quantization(value: object) -> str | None:
     for asked, kind in (("load_in_8bit", "int8"), ("load_in_4bit", "int4")):
         if getattr(value, asked, False):
             return kind
-    if value not in QUANTIZATIONS:
-        raise UsageError(
-            f"quantization {value!r} is not known; use one of {', '.join(QUANTIZATIONS)}"
-        )
-    return str(value)
+    return check_quantization(str(value))
 
 
 def parse_device(value: Device) -> torch.device:
@@ -182,16 +186,7 @@ def mula_bytes(folder: Path, dtype: torch.dtype, quantization: str | None) -> in
 
 def cache_bytes(config: HeartMuLaConfig, positions: int, rows: int, dtype: torch.dtype) -> int:
     """Memory of the keys and values of one song, in bytes."""
-    stack = config.backbone
-    return (
-        2
-        * stack.num_layers
-        * rows
-        * positions
-        * stack.num_kv_heads
-        * stack.head_dim
-        * dtype.itemsize
-    )
+    return rows * positions * config.backbone.cached_numbers * dtype.itemsize
 
 
 def weights_bytes(folder: Path, dtype: torch.dtype) -> int:

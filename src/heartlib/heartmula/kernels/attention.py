@@ -91,7 +91,7 @@ def attend(
         kv_heads,
         width**-0.5 * 1.4426950408889634,
         G=heads // kv_heads,
-        GP=16,
+        GP=max(16, triton.next_power_of_2(heads // kv_heads)),
         GM=triton.next_power_of_2(heads // kv_heads),
         D=width,
         B=max(16, triton.next_power_of_2(width)),

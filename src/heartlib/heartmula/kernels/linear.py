@@ -23,10 +23,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from heartlib.heartmula.kernels.launch import (
-    dependent_launch,
-    wait_for_inputs,
-)
+from heartlib.heartmula.kernels.launch import dependent_launch, wait_for_inputs
 from heartlib.heartmula.kernels.tuning import key, table
 from heartlib.heartmula.weights import Weight
 
@@ -34,6 +31,7 @@ FEWEST_ROWS = 8
 MANY_ROWS = 16
 PARTS = 4  # as `_sum_parts` adds them
 CHUNK = 64
+SHARES, SHARED_OUTPUTS = 4, 4096  # of a matrix that is split, and its outputs at most
 
 
 class Shares(NamedTuple):
@@ -48,7 +46,7 @@ class Shares(NamedTuple):
     @classmethod
     def allocate(cls, rows: int, device: torch.device) -> Shares:
         """For products of at most `rows` rows."""
-        most = 4 * 4096  # shares times outputs
+        most = SHARES * SHARED_OUTPUTS
         parts = torch.zeros(most * padded(rows), device=device)
         return cls(parts, torch.zeros(most, device=device, dtype=torch.int32))
 
@@ -68,9 +66,10 @@ def padded(rows: int) -> int:
 
 def count_shares(weight: Weight, pair: bool) -> int:
     """Into how many shares a matrix's inputs are split, by its shape alone."""
-    if pair or weight.group or weight.inputs < 2 * weight.outputs:
+    if pair or weight.group or weight.outputs > SHARED_OUTPUTS:
         return 1
-    return 4 if weight.inputs % (4 * PARTS * CHUNK) == 0 else 1
+    long = weight.inputs >= 2 * weight.outputs and weight.inputs % (SHARES * PARTS * CHUNK) == 0
+    return SHARES if long else 1
 
 
 def choose_tiles(weight: Weight, rows: int, pair: bool) -> Tiles:
