@@ -122,8 +122,7 @@ def weights_a_frame(model: HeartMuLa) -> int:
 
 def cache_a_position(model: HeartMuLa) -> int:
     """Bytes of keys and values of one position of one row."""
-    stack = model.config.backbone
-    return 2 * stack.num_layers * stack.num_kv_heads * stack.head_dim * model.dtype.itemsize
+    return model.config.backbone.cached_numbers * model.dtype.itemsize
 
 
 def traffic(read: float, took: float, ceiling: float | None) -> Figures:
@@ -212,7 +211,7 @@ def codec_agreement(codec: HeartCodec, exact: HeartCodec, frames: int, noise: fl
     """
     song = random_song(codec, frames, noise)
     made = decoded(codec, song, 2).double()
-    exact.decoder = lambda: None  # type: ignore[method-assign]
+    exact.by_modules = True
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         expected = decoded(exact, song, 2).double()
     error = (made - expected).square().sum().clamp_min(1e-30)

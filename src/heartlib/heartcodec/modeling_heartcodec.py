@@ -117,6 +117,7 @@ class HeartCodec(nn.Module):
         self.scalar_model = SQCodec(config)
         self.encoder = None
         self.precision = None
+        self.by_modules = False  # decode with the modules themselves, to compare
         self._decoder: WindowDecoder | None = None
         self.register_load_state_dict_post_hook(_forget)
 
@@ -205,11 +206,11 @@ class HeartCodec(nn.Module):
     def decoder(self) -> WindowDecoder | None:
         """What decodes windows fast, made at the first call; None where the modules themselves do.
 
-        They do in float32 on a CPU, and while the codec learns. Weights that are changed in place later are not seen:
+        They do in float32 on a CPU, while the codec learns, and where `by_modules` is set. Weights that are changed in place later are not seen:
         call `forget` then.
         """
         kind = self.flow_matching.estimator.dtype
-        if self.device.type != "cuda" and kind == torch.float32:
+        if self.by_modules or (self.device.type != "cuda" and kind == torch.float32):
             return None
         if any(parameter.requires_grad for parameter in self.parameters()):
             return None

@@ -46,11 +46,6 @@ class FrameLoop:
             self._positions = rounded
         return self._batch
 
-    def release(self) -> None:
-        """Gives the batch's memory back."""
-        with self._lock:
-            self._batch = None
-
     def frames(
         self,
         prompt: Prompt,

@@ -19,7 +19,7 @@ def count_pages(positions: int) -> int:
 
 def page_bytes(config: StackConfig, dtype: torch.dtype) -> int:
     """Memory of one page, keys and values of all layers."""
-    return 2 * config.num_layers * config.num_kv_heads * PAGE * config.head_dim * dtype.itemsize
+    return PAGE * config.cached_numbers * dtype.itemsize
 
 
 class PagedCache:
@@ -73,9 +73,8 @@ class PagedCache:
                 *given.shape[:1], given.shape[2], len(pages) * PAGE, given.shape[4]
             )
             whole[:, :, :length] = given[:, cached, :, :length]
-            kept[:, pages] = whole.unflatten(2, (-1, PAGE)).transpose(
-                1, 2
-            )  # [L, pages, N, PAGE, d]
+            whole = whole.unflatten(2, (-1, PAGE)).transpose(1, 2)  # [L, pages, N, PAGE, d]
+            kept[:, pages] = whole
 
     def _point(self, row: int) -> None:
         line = torch.zeros(self.table.shape[1], dtype=torch.int32)

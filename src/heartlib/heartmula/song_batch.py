@@ -6,7 +6,6 @@ Legend: S songs, K codebooks, D backbone width, T frames.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -31,14 +30,6 @@ AHEAD = 3  # frames that the device may be ahead of what has been read
 def sizes(songs: int) -> list[int]:
     """The numbers of songs that a frame is made for: powers of two, and the most."""
     return [1 << power for power in range(songs.bit_length()) if 1 << power < songs] + [songs]
-
-
-@dataclass
-class Singing:
-    """A song in a batch. `frames`: how many were launched."""
-
-    rows: int
-    frames: int = 0
 
 
 class SongBatch:
@@ -67,15 +58,15 @@ class SongBatch:
         self.state = SongState(songs, config.backbone.embed_dim, config.audio_num_codebooks, device)
         self.cache = PagedCache(config.backbone, 2 * songs, pages, device, dtype)
         self.sizes = sizes(songs)
-        self.singing: list[Singing] = []
+        self._songs = 0
         self._steps: dict[int, tuple[FrameStep, CUDAGraphed]] = {}
 
     def __len__(self) -> int:
-        return len(self.singing)
+        return self._songs
 
     def has_room(self, positions: int, rows: int) -> bool:
         """Whether a song of so many positions, prompt and frames, could join now."""
-        places = len(self.singing) < self.sizes[-1]
+        places = self._songs < self.sizes[-1]
         return places and rows * count_pages(positions) <= len(self.cache.free)
 
     @torch.inference_mode()
@@ -92,7 +83,7 @@ class SongBatch:
 
         Its prompt and prefix are read now; there must be room (`has_room`).
         """
-        place, rows, state = len(self.singing), settings.rows, self.state
+        place, rows, state = self._songs, settings.rows, self.state
         x = embed_prompt(self.model, prompt, rows)
         given = 0 if prefix is None else prefix.shape[1]
         if prefix is not None and given:
@@ -119,12 +110,12 @@ class SongBatch:
         state.cfg_scale[place] = settings.cfg_scale
         state.temperature[place] = settings.temperature
         state.topk[place] = min(settings.topk, self.model.config.audio_vocab_size)
-        self.singing.append(Singing(rows))
+        self._songs += 1
         return place
 
     def leave(self, place: int) -> None:
         """Ends a song; the last one takes its place."""
-        last = len(self.singing) - 1
+        last = self._songs - 1
         for row in (2 * place, 2 * place + 1):
             self.cache.release(row)
         if place != last:
@@ -132,18 +123,15 @@ class SongBatch:
                 self.cache.move(2 * last + row, 2 * place + row)
             with torch.inference_mode():
                 self.state.move(last, place)
-            self.singing[place] = self.singing[last]
         else:
             with torch.inference_mode():
                 self.state.clear(place)
-        self.singing.pop()
+        self._songs -= 1
 
     @torch.inference_mode()
     def step(self) -> None:
         """Launches one frame of every song; their codes are in `state.codes` once the device has made it."""
         self._step_for(self._size())[1]()
-        for song in self.singing:
-            song.frames += 1
 
     @property
     def logits(self) -> Tensor:
@@ -159,7 +147,7 @@ class SongBatch:
                 break
 
     def _size(self) -> int:
-        return next(size for size in self.sizes if size >= max(1, len(self.singing)))
+        return next(size for size in self.sizes if size >= max(1, self._songs))
 
     def _step_for(self, size: int) -> tuple[FrameStep, CUDAGraphed]:
         if size not in self._steps:
