@@ -1,8 +1,8 @@
 """How long each kernel of the 3B frame takes with each of many ways to cut it: microseconds a call, in chains.
 
     python benchmarks/kernels.py                            # everything, about two minutes on an H200
-    python benchmarks/kernels.py --only output down attend
-    python benchmarks/kernels.py --write                    # and keep the best in kernels/tiles.json
+    python benchmarks/kernels.py --only output down attend --kinds int8 --rows 2
+    python benchmarks/kernels.py --write                    # and keep the best of each in kernels/tiles.json
 
 A chain is one CUDA graph of the same kernel over as many matrices as do not fit in the cache, so that launches, waits and the
 memory's latency count as in a frame. Compiling goes on in many processes first.
@@ -23,7 +23,16 @@ from typing import Any, NamedTuple
 
 import torch
 
-from heartlib.heartmula.kernels import attention, few_rows, linear, tuning
+from heartlib.heartmula.kernels import (
+    attention,
+    few_rows,
+    linear,
+    sample,
+    tuning,
+    whole_numbers,
+)
+from heartlib.heartmula.kernels.rows import norm
+from heartlib.heartmula.kernels.whole_numbers import WholeRows
 from heartlib.heartmula.transformer import rope_table
 from heartlib.heartmula.weights import Weight
 
@@ -37,12 +46,13 @@ ROLES = {  # outputs, inputs, pair, add
     "gate_up": (16384, 3072, True, False),
     "head": (8197, 3072, False, False),
 }
+KINDS = ("plain", "int8", "int4")
 CACHE = 500 * 2**20  # bytes that are surely not in the cache any more
 POSITION, LAYERS, HEADS, KV_HEADS, WIDTH = 1900, 28, 24, 8, 128
 
 
 class Case(NamedTuple):
-    """One way to run one kernel: a role of `ROLES` or "attend"."""
+    """One way to run one kernel: a role of `ROLES`, "attend" or one of `OTHERS`."""
 
     role: str
     kind: str
@@ -53,6 +63,11 @@ class Case(NamedTuple):
 
 FEW = (
     (2, 1024, 4, 3), (4, 1024, 4, 3), (4, 512, 2, 2), (4, 1024, 4, 2), (1, 1024, 2, 3), (1, 512, 2, 3), (2, 512, 4, 3),
+)  # fmt: skip
+WHOLE = (
+    (4, 1024, 2, 3), (2, 1024, 2, 3), (4, 512, 1, 4), (2, 512, 1, 4), (1, 1024, 2, 3), (1, 512, 1, 4), (4, 1024, 2, 4),
+    (2, 2048, 4, 4), (4, 2048, 4, 4), (8, 512, 1, 2), (8, 512, 1, 3), (8, 1024, 2, 2), (8, 1024, 2, 3),
+    (4, 512, 1, 3), (2, 512, 1, 3), (1, 512, 1, 3), (2, 1024, 2, 4), (4, 2048, 4, 2), (8, 2048, 4, 2),
 )  # fmt: skip
 DOT = {
     8: ((16, 2, 3), (16, 2, 4), (16, 2, 6), (16, 4, 3), (16, 1, 6), (32, 2, 3), (32, 1, 6)),
@@ -67,12 +82,15 @@ def cases(only: list[str]) -> Iterator[Case]:
     for role, (_, inputs, _, _) in ROLES.items():
         if role not in only:
             continue
-        for kind in ("plain", "int8", "int4"):
+        for kind in KINDS:
             stored = inputs // 2 if kind == "int4" else inputs
-            for cut in FEW:
+            for cut in FEW if kind == "plain" else ():
                 if stored % cut[1] == 0 and cut[1] * cut[3] <= stored:
                     yield Case(role, kind, 2, "few", cut)
-            for cut in DOT[8]:
+            for cut in WHOLE if kind in whole_numbers.KINDS else ():
+                if stored % cut[1] == 0 and cut[1] * cut[3] <= stored:
+                    yield Case(role, kind, 2, "whole", cut)
+            for cut in DOT[8] if kind == "plain" else ():
                 yield Case(role, kind, 2, "dot", cut)
             for rows, cuts in DOT.items():
                 if kind == "plain" or rows == 8:
@@ -82,23 +100,33 @@ def cases(only: list[str]) -> Iterator[Case]:
         for cut in ((64, 8), (64, 16), (64, 32)):
             for rows in (2, 32):
                 yield Case("attend", "plain", rows, "attend", cut)
+    for role in OTHERS:
+        if role in only:
+            yield Case(role, "plain", 2, role, ())
 
 
 def prepared(case: Case, small: bool) -> tuple[list[Callable[[], None]], int]:
     """Calls over different memory, and the bytes that each reads. small: just to compile."""
     if case.role == "attend":
         return attend_calls(case, small)
+    if case.role in OTHERS:
+        return [OTHERS[case.role]()] * (1 if small else 100), 0
     outputs, inputs, pair, add = ROLES[case.role]
     if small:
         outputs = 512 + outputs % 16
     weight = new_weight(outputs, inputs, case.kind)
     count = 1 if small else max(2, CACHE // weight.nbytes)
     weights = [weight._replace(data=copy) for copy in copies(weight.data, count)]
-    x = torch.randn(linear.padded(case.rows), inputs, device=DEVICE).to(DTYPE)
+    x: Any = torch.randn(linear.padded(case.rows), inputs, device=DEVICE).to(DTYPE)
     wide = outputs // 2 if pair else outputs
     out = torch.zeros(case.rows, wide, device=DEVICE, dtype=DTYPE if pair else torch.float32)
-    module, cut = (few_rows, few_rows.Tiles) if case.way == "few" else (linear, linear.Tiles)
-    settings: dict[str, Any] = {"tiles": cut(*case.cut)}
+    module: Any = {"few": few_rows, "whole": whole_numbers, "dot": linear}[case.way]
+    settings: dict[str, Any] = {"tiles": module.Tiles(*case.cut)}
+    if case.way == "whole":
+        whole_numbers.round_rows(
+            x, whole := WholeRows.allocate(case.rows, inputs, DEVICE), case.rows
+        )
+        x = whole
     call = module.gated_linear if pair else module.linear
     if add:
         settings["add"] = True
@@ -141,6 +169,45 @@ def attend_calls(case: Case, small: bool) -> tuple[list[Callable[[], None]], int
     return calls, 2 * rows * POSITION * KV_HEADS * WIDTH * DTYPE.itemsize
 
 
+def norm_call(whole: bool) -> Callable[[], None]:
+    x, scale = torch.randn(8, 3072, device=DEVICE), torch.ones(3072, device=DEVICE)
+    out: Any = WholeRows.allocate(2, 3072, DEVICE) if whole else x.to(DTYPE)
+    return functools.partial(norm, x, scale, out, 2)
+
+
+def round_call(width: int) -> Callable[[], None]:
+    x, out = torch.randn(8, width, device=DEVICE).to(DTYPE), WholeRows.allocate(2, width, DEVICE)
+    return functools.partial(whole_numbers.round_rows, x, out, 2)
+
+
+def attend_depth_call() -> Callable[[], None]:
+    keys, values = (torch.randn(2, 4, 8, 384, device=DEVICE).to(DTYPE) for _ in range(2))
+    qkv = torch.randn(8, 6144, device=DEVICE).to(DTYPE)
+    rope = torch.view_as_real(rope_table(64, 384, DEVICE)).contiguous()
+    out = torch.empty(8, 3072, device=DEVICE, dtype=DTYPE)
+    arguments = (qkv, keys, values, rope, out, 8, 2, 5, 1)
+    return functools.partial(attention.attend_depth, *arguments)
+
+
+def sample_call() -> Callable[[], None]:
+    logits, noise = torch.randn(8, 8197, device=DEVICE), torch.randn(1, 8, 8197, device=DEVICE)
+    ones = torch.ones(1, device=DEVICE)
+    topk, codes = (torch.full((1, n), 50, device=DEVICE, dtype=torch.int32) for n in (1, 8))
+    return functools.partial(
+        sample.sample, logits, noise, 3, 1.5 * ones, ones, topk[0], codes, 8196
+    )
+
+
+OTHERS = {  # kernels that have one way
+    "norm": functools.partial(norm_call, False),
+    "norm_whole": functools.partial(norm_call, True),
+    "round_3072": functools.partial(round_call, 3072),
+    "round_8192": functools.partial(round_call, 8192),
+    "attend_depth": attend_depth_call,
+    "sample": sample_call,
+}
+
+
 def compile_them(part: list[Case]) -> None:
     """In a process of its own: every case once, on little memory."""
     for case in part:
@@ -177,12 +244,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    names = [*ROLES, "attend"]
+    names = [*ROLES, "attend", *OTHERS]
     parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="of weights")
+    parser.add_argument("--rows", nargs="+", type=int, help="which numbers of them (all)")
     parser.add_argument("--few", action="store_true", help="every eighth case, to try it out")
     parser.add_argument("--write", action="store_true", help="the best into kernels/tiles.json")
     options = parser.parse_args()
-    every = list(cases(options.only))[:: 8 if options.few else 1]
+    every = [
+        case
+        for case in cases(options.only)
+        if case.kind in options.kinds and case.rows in (options.rows or [case.rows])
+    ][:: 8 if options.few else 1]
     begun = time.perf_counter()
     if DEVICE.type == "cuda":
         workers = min(12, os.cpu_count() or 1)
@@ -209,7 +282,8 @@ def main() -> None:
         for took, way, cut in found[:9]:
             print(f"  {took:7.2f} us {size / took / 1e3:6.0f} GB/s  {way} {cut}", flush=True)
     if options.write:
-        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(cut)}" for name, cut in best.items())
+        table = tuning.table() | best
+        lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(cut)}" for name, cut in table.items())
         tuning.TABLE.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
     print(f"took {time.perf_counter() - begun:.0f} s")
     print(json.dumps(results))

@@ -29,6 +29,10 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]):
         (["--songs", "4"], "--quantize and --songs need a GPU and Triton"),
         (["--quantize", "int8"], "--quantize and --songs need a GPU and Triton"),
         (["--quantize", "int2"], "invalid choice: 'int2'"),
+        (
+            ["--only", "codex"],
+            "--only 'codex' is no part; here there are 'machine', 'language model'",
+        ),
         (["--limit", "0"], "--limit must be above 0, not 0"),
         (["--json", "nowhere/bench.json"], "--json: nowhere/bench.json is in no folder"),
         (["--json", "."], "--json: . is a folder"),
@@ -66,6 +70,13 @@ def run(arguments: list[str], file: Path, capsys: pytest.CaptureFixture[str]) ->
     assert list(read["sections"]) == ["machine", "language model", "codec", "song", "stream"]
     assert read["took_s"].keys() == read["sections"].keys()
     return read
+
+
+def test_some_parts_only(tiny_checkpoint, tmp_path, capsys):
+    file = tmp_path / "bench.json"
+    arguments = ["--model", str(tiny_checkpoint), "--only", "mach", "--json", str(file)]
+    assert main([*ON_CPU, *arguments]) == 0
+    assert list(json.loads(file.read_text())["sections"]) == ["machine"]
 
 
 @pytest.mark.parametrize("flags", [[], ["--random-weights"]])

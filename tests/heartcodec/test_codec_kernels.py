@@ -38,6 +38,12 @@ gpu = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def all_bits(monkeypatch: pytest.MonkeyPatch):
+    """The modules that fused ones are compared with do not shorten float32 on a GPU."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+
+
 def numbers(*shape: int, dtype: torch.dtype = torch.float32, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed + sum(shape))
     return torch.randn(shape, generator=generator).to(DEVICE, dtype)

@@ -6,7 +6,7 @@ import torch
 pytest.importorskip("triton")
 
 from heartlib.errors import UsageError
-from heartlib.heartmula.kernels import attention, few_rows, rows, sample
+from heartlib.heartmula.kernels import attention, few_rows, rows, sample, whole_numbers
 from heartlib.heartmula.kernels.launch import kernels_run_on
 from heartlib.heartmula.kernels.linear import (
     Shares,
@@ -18,6 +18,7 @@ from heartlib.heartmula.kernels.linear import (
     linear_reference,
     padded,
 )
+from heartlib.heartmula.kernels.whole_numbers import WholeRows
 from heartlib.heartmula.transformer import rope_table
 from heartlib.heartmula.weights import Weight
 
@@ -82,8 +83,7 @@ def test_shares_are_added_alike_whoever_takes_them(kind, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("kind", "count", "inputs", "tiles"), [
-    ("plain", 2, 256, (2, 128, 4, 2)), ("plain", 1, 384, (8, 256, 4, 1)), ("int8", 2, 128, (1, 64, 2, 1)),
-    ("int8", 1, 640, (4, 128, 4, 3)), ("int4", 2, 256, (2, 128, 4, 2)), ("int4", 1, 640, (4, 128, 4, 3)),
+    ("plain", 2, 256, (2, 128, 4, 2)), ("plain", 1, 384, (8, 256, 4, 1)), ("fp8", 1, 640, (4, 128, 4, 3)),
 ])  # fmt: skip
 def test_few_rows(kind, count, inputs, tiles, dtype):
     dense = randn(42, inputs, dtype=dtype)
@@ -99,6 +99,36 @@ def test_few_rows(kind, count, inputs, tiles, dtype):
     few_rows.gated_linear(x, weight, found, count, tiles=few_rows.Tiles(*tiles))
     gated_linear_reference(x, weight, expected, count)
     close(found, expected, dtype)
+
+
+@pytest.mark.parametrize(("kind", "count", "inputs", "tiles"), [
+    ("int8", 2, 64, (4, 32, 1, 2)), ("int8", 3, 48, (8, 32, 1, 1)), ("int8", 1, 160, (16, 32, 2, 4)),
+    ("int4", 2, 256, (8, 64, 1, 1)), ("int4", 1, 384, (16, 128, 1, 2)),
+])  # fmt: skip
+def test_whole_rows(kind, count, inputs, tiles):
+    weight, cut = Weight.quantize(randn(22, inputs), kind), whole_numbers.Tiles(*tiles)
+    given = randn(count, inputs)
+    x, expected_x = (WholeRows.allocate(count, inputs, DEVICE) for _ in range(2))
+    whole_numbers.round_rows(given, x, count)
+    whole_numbers.round_rows_reference(given, expected_x, count)
+    assert (x.dense() - expected_x.dense()).abs().max() <= 1.01 * x.steps.max()
+    assert (x.dense() - given).abs().max() <= 0.51 * x.steps.max()
+    for add in (False, True):
+        found = randn(count, 22)
+        expected = found.clone()
+        whole_numbers.linear(x, weight, found, count, add=add, tiles=cut)
+        linear_reference(x, weight, expected, count, add=add)
+        close(found, expected, torch.float32)
+    found, expected = randn(count, 11), randn(count, 11)
+    whole_numbers.gated_linear(x, weight, found, count, tiles=cut)
+    gated_linear_reference(x, weight, expected, count)
+    close(found, expected, torch.float32)
+
+
+def test_a_row_of_zeros_is_zeros_in_whole_numbers():
+    x = WholeRows.allocate(1, 8, DEVICE)
+    whole_numbers.round_rows(torch.zeros(1, 8, device=DEVICE), x, 1)
+    assert not x.dense().any()
 
 
 @pytest.mark.parametrize("inputs", [48, 96])
@@ -154,6 +184,15 @@ def test_unknown_quantization_is_refused():
         Weight.quantize(randn(4, 8), "int2")
     with pytest.raises(UsageError, match="int4 groups 128 inputs"):
         Weight.quantize(randn(4, 100), "int4")
+
+
+def test_norm_in_whole_numbers():
+    x, scale = randn(3, 48), randn(48)
+    found, expected = (WholeRows.allocate(3, 48, DEVICE) for _ in range(2))
+    rows.norm(x, scale, found, 3)
+    rows.norm_reference(x, scale, expected, 3)
+    close(found.dense(), expected.dense(), torch.bfloat16)
+    close(found.after(1).dense(), expected.dense()[1:], torch.bfloat16)
 
 
 def test_norm_and_embeddings():
@@ -248,8 +287,9 @@ def test_philox_known_answer():
     assert [int(word) for word in words] == [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]
 
 
-def test_sample_is_its_reference():
-    songs, vocab = 40, 21
+@pytest.mark.parametrize("vocab", [21, 17])  # and a tail
+def test_sample_is_its_reference(vocab):
+    songs = 40
     logits, noise = randn(2 * songs, vocab), -(-torch.rand(songs, 2, vocab).log()).log().to(DEVICE)
     scale = torch.tensor([1.0, 1.5, 3.0, 2.0], device=DEVICE).repeat(10)
     temperature = torch.tensor([0.7, 1.0, 1.3, 2.0, 5.0], device=DEVICE).repeat(8)

@@ -228,7 +228,7 @@ def test_kernels_are_compiled_side_by_side(model, prompt):
     step = batch._step_for(1)[0]
     with batch._idle():
         compile_kernels(step)
-    assert set(counted) == set(counting_all)
+    assert set(counting_all) - set(counted) == {"round_rows"}  # for weights of 8 bits
     assert counted.count("sample") <= 3 and counted.count("norm") <= 3
     assert torch.equal(sing(batch, [0], 4)[0], sing(alone, [0], 4)[0])
 

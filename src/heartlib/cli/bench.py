@@ -10,7 +10,7 @@ from heartlib.errors import HeartlibError, UsageError
 
 if TYPE_CHECKING:
     from heartlib.evaluation.bench_models import Models
-    from heartlib.evaluation.speed_report import Amounts
+    from heartlib.evaluation.speed_report import Amounts, Section
     from heartlib.heartmula.frame_step import Operations
     from heartlib.pipelines.placement import Placement
 
@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   heartlib bench --model nano --device cpu --quick       # half a minute
   heartlib bench --model 3B --random-weights --json bench.json    # no download needed; five minutes on a GPU
   heartlib bench --model ./ckpt --quantize int8 int4 --songs 1 16
+  heartlib bench --model 3B --random-weights --only int8 codec
 
 On a GPU it measures: the memory's speed, getting ready, a frame of the language model, the codec, a whole song,
 a stream, quantized models, many songs at once, and how near all of them are to float32. Elsewhere the plain frame
@@ -70,6 +71,12 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 (default: auto)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="PART",
+        help="parts whose names begin so, as they are printed: codec, 'song, memory low', '16 at once'",
+    )
     parser.add_argument("--quick", action="store_true", help="less of everything")
     parser.add_argument(
         "--limit",
@@ -105,12 +112,22 @@ def main(args: argparse.Namespace) -> int:
         "frames": bench.amounts.frames,
         "quick": args.quick,
     }
+    parts = _parts(sections(kinds, songs, kernels=operations is not None), args.only)
     limit = args.limit if operations is not None else math.inf
     report = Report(settings, limit=limit, file=args.json, say=lambda line: print(line, flush=True))
-    report.run(bench, sections(kinds, songs, kernels=operations is not None))
+    report.run(bench, parts)
     print(f"\n{models.name} on {placement.mula_device}\n\n{report.table()}\n")
     print(json.dumps(report.to_dict(), ensure_ascii=False))
     return 1 if report.errors else 0
+
+
+def _parts(every: "list[Section]", only: list[str] | None) -> "list[Section]":
+    """Those whose names begin as told; UsageError where one is none."""
+    for start in only or ():
+        if not any(part.name.startswith(start) for part in every):
+            names = ", ".join(repr(part.name) for part in every)
+            raise UsageError(f"--only {start!r} is no part; here there are {names}")
+    return [part for part in every if not only or part.name.startswith(tuple(only))]
 
 
 def _check(args: argparse.Namespace) -> None:

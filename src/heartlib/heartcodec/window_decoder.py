@@ -57,6 +57,7 @@ class WindowDecoder:
             self.stream.wait_stream(torch.cuda.current_stream(self.device))
             more = [] if self.fused is None else self.fused.first_calls()
             self._compile([*estimator.first_calls(), *more])
+            torch.cuda.empty_cache()  # of what weights were made from: graphs have memory of their own
 
     def _compile(self, calls: Sequence[Callable[[], object]]) -> None:
         """Make the first calls of kernels: Triton, which takes a third of a second each, compiles them side by side."""

@@ -34,16 +34,16 @@ class FrameLoop:
         self.model, self.operations, self.graphs = model, operations, graphs
         self.weights: FrameWeights = frame_weights(model)
         self._batch: SongBatch | None = None
-        self._positions = 0
+        self.positions = 0  # of the batch that is kept
         self._lock = threading.Lock()
 
     def prepare(self, positions: int, unknown: int) -> SongBatch:
         """A batch for one song of so many positions, compiled and recorded."""
-        if self._batch is None or self._positions < positions or self._batch.unknown != unknown:
+        if self._batch is None or self.positions < positions or self._batch.unknown != unknown:
             self._batch = None
             rounded = -(-positions // ROOM) * ROOM
             self._batch = self._new_batch(rounded, unknown)
-            self._positions = rounded
+            self.positions = rounded
         return self._batch
 
     def frames(

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from heartlib.heartmula.kernels import attention, few_rows, linear, rows, sample
+from heartlib.heartmula.kernels import attention, few_rows, linear, rows, sample, whole_numbers
 from heartlib.heartmula.kernels.linear import Shares, padded
+from heartlib.heartmula.kernels.whole_numbers import WholeRows
 from heartlib.heartmula.paged_cache import PagedCache
 from heartlib.heartmula.stack_weights import FrameWeights, LayerWeights, StackWeights
 
@@ -36,7 +37,9 @@ class Operations:
     attend_depth: Callable[..., None]
     draw_noise: Callable[..., None]
     sample: Callable[..., None]
+    round_rows: Callable[..., None]
     splits: int = attention.FEW_SPLITS
+    whole: bool = False  # what meets weights in whole numbers is kept in such too
 
 
 KERNELS = Operations(
@@ -49,6 +52,7 @@ KERNELS = Operations(
     attention.attend_depth,
     sample.draw_noise,
     sample.sample,
+    whole_numbers.round_rows,
 )
 # For one song by itself: faster, and added in another order.
 ALONE = replace(
@@ -56,6 +60,7 @@ ALONE = replace(
     linear=few_rows.linear,
     gated_linear=few_rows.gated_linear,
     splits=attention.MANY_SPLITS,
+    whole=True,
 )
 REFERENCE = Operations(
     linear.linear_reference,
@@ -67,6 +72,7 @@ REFERENCE = Operations(
     attention.attend_depth_reference,
     sample.draw_noise_reference,
     sample.sample_reference,
+    whole_numbers.round_rows_reference,
 )
 
 
@@ -157,9 +163,10 @@ class FrameStep:
         self.do = operations
         device, dtype = weights.audio_embeddings.device, weights.audio_embeddings.dtype
         codebooks, vocab = len(weights.heads), weights.heads[0].outputs
-        self.backbone = _Buffers(weights.backbone, padded(self.rows), device, dtype)
+        whole = operations.whole and weights.projection.kind in whole_numbers.KINDS
+        self.backbone = _Buffers(weights.backbone, padded(self.rows), device, dtype, whole)
         many = padded(2 * self.rows) + padded(self.rows)  # two positions, read from the second on
-        self.decoder = _Buffers(weights.decoder, many, device, dtype)
+        self.decoder = _Buffers(weights.decoder, many, device, dtype, whole)
         depth = weights.decoder.config
         self.depth_x = torch.zeros(many, depth.embed_dim, device=device)
         shape = (depth.num_layers, self.rows, depth.num_kv_heads, codebooks, depth.head_dim)
@@ -198,7 +205,7 @@ class FrameStep:
             state.frame[:songs],
         )
 
-    def _backbone(self) -> Tensor:
+    def _backbone(self) -> Tensor | WholeRows:
         """The normed hidden states [≥ R, D] after the new position of every row."""
         stack, made, state, rows = self.weights.backbone, self.backbone, self.state, self.rows
         self.do.norm(state.x, stack.layers[0].attention_norm, made.normed, rows)
@@ -219,7 +226,7 @@ class FrameStep:
             self._rest(stack, index, layer, made, state.x, rows)
         return made.normed
 
-    def _depth(self, codebook: int) -> Tensor:
+    def _depth(self, codebook: int) -> Tensor | WholeRows:
         """The normed hidden states [≥ R, E] that give a codebook's logits, from the code before."""
         stack, made, rows = self.weights.decoder, self.decoder, self.rows
         first = rows if codebook == 1 else 0  # rows of the backbone's hidden state, before the code
@@ -249,7 +256,8 @@ class FrameStep:
                 count // rows,
             )
             self._rest(stack, index, layer, made, self.depth_x, count)
-        return made.normed[first:]
+        normed = made.normed
+        return normed.after(first) if isinstance(normed, WholeRows) else normed[first:]
 
     def _rest(
         self,
@@ -261,15 +269,24 @@ class FrameStep:
         rows: int,
     ) -> None:
         """A block after its attention, and the norm that comes next."""
-        self.do.linear(made.heard, layer.output, x, rows, add=True, space=self.shares)
+        heard = self._rounded(made.heard, made.whole_heard, rows)
+        self.do.linear(heard, layer.output, x, rows, add=True, space=self.shares)
         self.do.norm(x, layer.mlp_norm, made.normed, rows)
         self.do.gated_linear(made.normed, layer.gate_up, made.gated, rows)
         last = index + 1 == len(stack.layers)
-        self.do.linear(made.gated, layer.down, x, rows, add=True, space=self.shares)
+        gated = self._rounded(made.gated, made.whole_gated, rows)
+        self.do.linear(gated, layer.down, x, rows, add=True, space=self.shares)
         scale = stack.norm if last else stack.layers[index + 1].attention_norm
         self.do.norm(x, scale, made.normed, rows)
 
-    def _head(self, codebook: int, hidden: Tensor) -> None:
+    def _rounded(self, made: Tensor, whole: WholeRows | None, rows: int) -> Tensor | WholeRows:
+        """What was made, as the next product takes it."""
+        if whole is None:
+            return made
+        self.do.round_rows(made, whole, rows)
+        return whole
+
+    def _head(self, codebook: int, hidden: Tensor | WholeRows) -> None:
         self.do.linear(
             hidden,
             self.weights.heads[codebook],
@@ -293,14 +310,23 @@ class FrameStep:
 
 
 class _Buffers:
-    """What one block leaves for the next product, for `rows` rows."""
+    """What one block leaves for the next product, for `rows` rows; `whole`: in whole numbers where it meets weights."""
 
     def __init__(
-        self, stack: StackWeights, rows: int, device: torch.device, dtype: torch.dtype
+        self,
+        stack: StackWeights,
+        rows: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        whole: bool,
     ) -> None:
         config = stack.config
+        width, inner = config.embed_dim, config.intermediate_dim
         kv = 2 * config.num_kv_heads * config.head_dim
-        self.normed = torch.zeros(rows, config.embed_dim, device=device, dtype=dtype)
-        self.qkv = torch.zeros(rows, config.embed_dim + kv, device=device, dtype=dtype)
-        self.heard = torch.zeros(rows, config.embed_dim, device=device, dtype=dtype)
-        self.gated = torch.zeros(rows, config.intermediate_dim, device=device, dtype=dtype)
+        new = partial(torch.zeros, device=device, dtype=dtype)
+        new_whole = partial(WholeRows.allocate, rows, device=device)
+        self.normed = new_whole(width) if whole else new((rows, width))
+        self.qkv = new((rows, width + kv))
+        self.heard, self.gated = new((rows, width)), new((rows, inner))
+        self.whole_heard = new_whole(width) if whole else None
+        self.whole_gated = new_whole(inner) if whole else None

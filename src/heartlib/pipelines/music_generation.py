@@ -430,7 +430,9 @@ class HeartMuLaGenPipeline:
             return
         positions = len(request.prompt.tokens) + request.frames
         rows = 1 if request.settings.cfg_scale == 1 else 2
-        need, free = cache_bytes(self.config, positions, rows, dtype), free_bytes(device)
+        loop = None if self.mula is None else self.mula.frame_loop
+        more = max(0, positions - (loop.positions if loop is not None else 0))  # than are held
+        need, free = cache_bytes(self.config, more, rows, dtype), free_bytes(device)
         if self.codec is not None and self.placement.shared and free and need + HEADROOM > free:
             self._free("codec")
         seconds = request.frames * FRAME_MS / 1000

@@ -40,13 +40,16 @@ def join(*layers: nn.Linear) -> Tensor:
     return whole
 
 
-def collapse(layer: ProjectLayer) -> tuple[Tensor, Tensor]:
-    """A convolution and the linear layer after it as one convolution: weight [3, in, out] and bias, float64."""
+def collapse(layer: ProjectLayer, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """A convolution and the linear layer after it as one convolution: weight [3, in, out] in dtype, bias float64.
+
+    Multiplied in float64, a tap at a time for memory.
+    """
     first, second = layer.ffn_1, layer.ffn_2
     assert first.bias is not None
     linear = second.weight.double() * 3**-0.5
-    weight = torch.einsum("oh,hik->kio", linear, first.weight.double())
-    return weight, linear @ first.bias.double() + second.bias.double()
+    taps = [(linear @ tap.double()).to(dtype).t() for tap in first.weight.unbind(2)]
+    return torch.stack(taps), linear @ first.bias.double() + second.bias.double()
 
 
 def convolve(x: Tensor, weight: Tensor) -> Tensor:
@@ -192,16 +195,16 @@ class FusedEstimator:
         known = e.proj_in.ffn_1.in_channels - channels  # of context and condition
 
         def operand(weight: Tensor) -> Tensor:
-            return weight.to(self.ends).flatten(0, 1).contiguous()
+            return weight.flatten(0, 1).contiguous()
 
-        weight, bias = collapse(e.proj_in)
+        weight, bias = collapse(e.proj_in, self.ends)
         self.of_x, self.of_known = (operand(w) for w in weight.split((channels, known), dim=1))
         self.bias = bias.float()
-        weight, bias = collapse(e.connection_proj)
+        weight, bias = collapse(e.connection_proj, self.ends)
         of_x, of_known, of_stage = weight.split((channels, known, width), dim=1)
         self.of_known_2, self.of_stage = operand(of_known), operand(torch.cat((of_x, of_stage), 1))
         self.bias_2 = bias.float()
-        weight, bias = collapse(e.proj_out)
+        weight, bias = collapse(e.proj_out, self.ends)
         self.of_output, self.bias_out = operand(weight), bias.float()
 
     def times(self, t: Tensor) -> tuple[Times, Times]:

@@ -100,7 +100,7 @@ def attend(
         PRECISION="ieee" if qkv.dtype == torch.float32 else "tf32",
         DEPENDENT=dependent,
         num_warps=2,
-        num_stages=2,
+        num_stages=1 if space.top.shape[2] > FEW_SPLITS else 2,  # with many splits a page or two
         **({"launch_pdl": True} if dependent else {}),
     )
 

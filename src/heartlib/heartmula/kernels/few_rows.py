@@ -1,7 +1,7 @@
 """Two rows times a large matrix, without the matrix units: each weight is multiplied as it arrives.
 
 For one song. A program asks for all its weights before it waits for the rows. With more rows, and where a row must be the
-same in any company, see `linear`, whose sums are in another order.
+same in any company, see `linear`, whose sums are in another order; for weights in whole numbers `whole_numbers`.
 
 Legend: R rows, O outputs, I inputs.
 """
@@ -19,15 +19,17 @@ import triton.language as tl
 from torch import Tensor
 
 from heartlib.heartmula.kernels import linear as any_rows
+from heartlib.heartmula.kernels import whole_numbers
 from heartlib.heartmula.kernels.launch import dependent_launch, wait_for_inputs
 from heartlib.heartmula.kernels.tuning import key, table
+from heartlib.heartmula.kernels.whole_numbers import WholeRows
 from heartlib.heartmula.weights import Weight
 
 MOST_ROWS = 2
 
 
 class Tiles(NamedTuple):
-    """How the work is cut: outputs and stored inputs a tile, warps, and how many tiles are asked for before the wait."""
+    """How the work is cut: outputs and inputs a tile, warps, and how many tiles are asked for before the wait."""
 
     outputs: int
     inputs: int
@@ -37,21 +39,20 @@ class Tiles(NamedTuple):
 
 def choose_tiles(weight: Weight, pair: bool) -> Tiles | None:
     """Tiles for a weight, or None where `any_rows` is faster: as measured, or by rule."""
+    if weight.kind not in ("plain", "fp8"):
+        return None
     measured = table().get(key(weight, MOST_ROWS, pair))
     if measured is not None:
         return Tiles(*measured[1:]) if measured[0] == "few" else None
-    if weight.kind in ("int8", "fp8") and (pair or weight.inputs > weight.outputs):
+    if weight.kind == "fp8" and (pair or weight.inputs > weight.outputs):
         return None
-    stored = weight.data.shape[1]
-    if weight.group:
-        return Tiles(2 if pair else 4, 512, 4 if pair else 2, 3 if pair else 2)
     if weight.kind == "plain" and weight.inputs == weight.outputs:
-        return Tiles(4, min(512, triton.next_power_of_2(stored)), 2, 2)
-    return Tiles(2, min(1024, triton.next_power_of_2(stored)), 4, 3)
+        return Tiles(4, min(512, triton.next_power_of_2(weight.inputs)), 2, 2)
+    return Tiles(2, min(1024, triton.next_power_of_2(weight.inputs)), 4, 3)
 
 
 def linear(
-    x: Tensor,
+    x: Tensor | WholeRows,
     weight: Weight,
     out: Tensor,
     rows: int,
@@ -60,7 +61,9 @@ def linear(
     space: any_rows.Shares | None = None,
     tiles: Tiles | None = None,
 ) -> None:
-    """`any_rows.linear`, where that is faster or has more rows by itself."""
+    """`any_rows.linear`, where that is faster or has more rows by itself; rows in whole numbers as such."""
+    if isinstance(x, WholeRows):
+        return whole_numbers.linear(x, weight, out, rows, add=add)
     tiles = tiles or choose_tiles(weight, False)
     if rows > MOST_ROWS or tiles is None:
         any_rows.linear(x, weight, out, rows, add=add)
@@ -69,9 +72,16 @@ def linear(
 
 
 def gated_linear(
-    x: Tensor, weight: Weight, out: Tensor, rows: int, *, tiles: Tiles | None = None
+    x: Tensor | WholeRows,
+    weight: Weight,
+    out: Tensor,
+    rows: int,
+    *,
+    tiles: Tiles | None = None,
 ) -> None:
-    """`any_rows.gated_linear`, where that is faster or has more rows by itself."""
+    """`any_rows.gated_linear`, likewise."""
+    if isinstance(x, WholeRows):
+        return whole_numbers.gated_linear(x, weight, out, rows)
     tiles = tiles or choose_tiles(weight, True)
     if rows > MOST_ROWS or tiles is None:
         any_rows.gated_linear(x, weight, out, rows)
@@ -90,8 +100,6 @@ def _launch(
     tiles: Tiles,
 ) -> None:
     dependent = dependent_launch(x.device)
-    stored = weight.data.shape[1]
-    inner = weight.group // 2 or tiles.inputs
     _few_rows_kernel[(triton.cdiv(outputs, tiles.outputs),)](
         x,
         weight.data,
@@ -99,15 +107,14 @@ def _launch(
         out,
         rows,
         outputs,
-        stored,
-        KIND=weight.kind,
+        weight.inputs,
+        STEPPED=weight.scale is not None,
         PAIR=pair,
         ADD=add,
         BO=tiles.outputs,
-        GROUPS=max(1, tiles.inputs // inner),
-        BI=inner,
-        EARLY=min(tiles.early, triton.cdiv(stored, max(tiles.inputs, inner))),
-        WHOLE=stored % max(tiles.inputs, inner) == 0,
+        BI=tiles.inputs,
+        EARLY=min(tiles.early, triton.cdiv(weight.inputs, tiles.inputs)),
+        WHOLE=weight.inputs % tiles.inputs == 0,
         FULL=rows == MOST_ROWS,
         DEPENDENT=dependent,
         num_warps=tiles.warps,
@@ -116,41 +123,31 @@ def _launch(
 
 
 @triton.jit
-def _weights(at, k, S, WHOLE: tl.constexpr):
-    """Stored weights [BO · GROUPS, BI]; they are not needed again soon."""
+def _weights(at, k, I, WHOLE: tl.constexpr):
+    """Weights [BO, BI]; they are not needed again soon."""
     if WHOLE:
         part = tl.load(at, eviction_policy="evict_first")
     else:
-        part = tl.load(at, mask=k < S, other=0)
+        part = tl.load(at, mask=k < I, other=0)
     return part
 
 
 @triton.jit
-def _row(x, at, k, S, row, rows, WHOLE: tl.constexpr, FULL: tl.constexpr):
+def _row(x, at, k, I, row, rows, WHOLE: tl.constexpr, FULL: tl.constexpr):
     """A row's inputs at `at`, once for every output: from the first-level cache, in the order of the weights."""
     if WHOLE & FULL:
         given = tl.load(x + at)
     else:
-        given = tl.load(x + at, mask=(k < S) & (k * 0 + row < rows), other=0.0)
+        given = tl.load(x + at, mask=(k < I) & (k * 0 + row < rows), other=0.0)
     return given.to(tl.float32)
 
 
 @triton.jit
-def _added(a0, a1, part, step, x, k, rows, S, KIND: tl.constexpr, BI: tl.constexpr, WHOLE: tl.constexpr, FULL: tl.constexpr):  # fmt: skip
-    """Sums [BO · GROUPS, BI] of two rows, and each weight of a tile times each row's input."""
-    if KIND == "int4":  # a byte holds inputs j and j + BI of a group, each plus 8
-        at = k // BI * (2 * BI) + k % BI
-        low = (part & 15).to(tl.float32) * step - 8.0 * step
-        high = (part >> 4).to(tl.float32) * step - 8.0 * step
-        I = 2 * S
-        a0 += low * _row(x, at, k, S, 0, rows, WHOLE, FULL)
-        a0 += high * _row(x, at + BI, k, S, 0, rows, WHOLE, FULL)
-        a1 += low * _row(x, at + I, k, S, 1, rows, WHOLE, FULL)
-        a1 += high * _row(x, at + I + BI, k, S, 1, rows, WHOLE, FULL)
-    else:
-        w = part.to(tl.float32)
-        a0 += w * _row(x, k, k, S, 0, rows, WHOLE, FULL)
-        a1 += w * _row(x, k + S, k, S, 1, rows, WHOLE, FULL)
+def _added(a0, a1, part, x, k, rows, I, WHOLE: tl.constexpr, FULL: tl.constexpr):
+    """Sums [BO, BI] of two rows, and each weight of a tile times each row's input."""
+    w = part.to(tl.float32)
+    a0 += w * _row(x, k, k, I, 0, rows, WHOLE, FULL)
+    a1 += w * _row(x, k + I, k, I, 1, rows, WHOLE, FULL)
     return a0, a1
 
 
@@ -162,56 +159,47 @@ def _few_rows_kernel(
     out,
     rows,
     O,
-    S,
-    KIND: tl.constexpr,
+    I,
+    STEPPED: tl.constexpr,
     PAIR: tl.constexpr,
     ADD: tl.constexpr,
     BO: tl.constexpr,
-    GROUPS: tl.constexpr,
     BI: tl.constexpr,
     EARLY: tl.constexpr,
     WHOLE: tl.constexpr,
     FULL: tl.constexpr,
     DEPENDENT: tl.constexpr,
 ):
-    """Kinds as in `linear`; S stored elements an output: inputs, or half of them in int4.
-
-    A tile [BO · GROUPS, BI] holds GROUPS runs of BI stored elements of BO outputs.
-    """
+    """STEPPED: each output has a step, in scale."""
     first = tl.program_id(0) * BO
-    line = tl.arange(0, BO * GROUPS)
-    o = tl.minimum(first + line // GROUPS, O - 1).to(tl.int64)[:, None]
+    o = tl.minimum(first + tl.arange(0, BO), O - 1).to(tl.int64)[:, None]
     j = tl.arange(0, BI)[None, :]
-    begin = j * 0
-    if GROUPS > 1:
-        begin = (line % GROUPS * BI)[:, None]
-    if KIND == "int8" or KIND == "fp8":  # eight at a time: then weights and inputs lie alike
+    if STEPPED:  # eight at a time: then weights and inputs lie alike
         j = tl.max_contiguous(j, [1, 8])
-    size: tl.constexpr = GROUPS * BI
-    at = w + o * S + begin + j
-    p0 = _weights(at, begin + j, S, WHOLE)
+    at = w + o * I + j
+    p0 = _weights(at, j, I, WHOLE)
     p1, p2, p3 = p0, p0, p0
     if EARLY > 1:
-        p1 = _weights(at + size, size + begin + j, S, WHOLE)
+        p1 = _weights(at + BI, BI + j, I, WHOLE)
     if EARLY > 2:
-        p2 = _weights(at + 2 * size, 2 * size + begin + j, S, WHOLE)
+        p2 = _weights(at + 2 * BI, 2 * BI + j, I, WHOLE)
     if EARLY > 3:
-        p3 = _weights(at + 3 * size, 3 * size + begin + j, S, WHOLE)
+        p3 = _weights(at + 3 * BI, 3 * BI + j, I, WHOLE)
     q0, q1, q2, q3 = p0, p0, p0, p0
     if PAIR:
-        at += O.to(tl.int64) * S
-        q0 = _weights(at, begin + j, S, WHOLE)
+        at += O.to(tl.int64) * I
+        q0 = _weights(at, j, I, WHOLE)
         if EARLY > 1:
-            q1 = _weights(at + size, size + begin + j, S, WHOLE)
+            q1 = _weights(at + BI, BI + j, I, WHOLE)
         if EARLY > 2:
-            q2 = _weights(at + 2 * size, 2 * size + begin + j, S, WHOLE)
+            q2 = _weights(at + 2 * BI, 2 * BI + j, I, WHOLE)
         if EARLY > 3:
-            q3 = _weights(at + 3 * size, 3 * size + begin + j, S, WHOLE)
+            q3 = _weights(at + 3 * BI, 3 * BI + j, I, WHOLE)
     wait_for_inputs(DEPENDENT)
     outputs = first + tl.arange(0, BO)
     b0 = _before(out, outputs, 0, rows, O, ADD)
     b1 = _before(out, outputs, 1, rows, O, ADD)
-    a0 = tl.zeros([BO * GROUPS, BI], tl.float32)
+    a0 = tl.zeros([BO, BI], tl.float32)
     a1, u0, u1 = a0, a0, a0
     for tile in tl.static_range(EARLY):
         part, also = p0, q0
@@ -221,23 +209,19 @@ def _few_rows_kernel(
             part, also = p2, q2
         if tile == 3:
             part, also = p3, q3
-        k = tile * size + begin + j
-        step = _group_steps(scale, o, tile * size + begin, S, KIND, BI, WHOLE)
-        a0, a1 = _added(a0, a1, part, step, x, k, rows, S, KIND, BI, WHOLE, FULL)
+        k = tile * BI + j
+        a0, a1 = _added(a0, a1, part, x, k, rows, I, WHOLE, FULL)
         if PAIR:
-            step = _group_steps(scale, o + O, tile * size + begin, S, KIND, BI, WHOLE)
-            u0, u1 = _added(u0, u1, also, step, x, k, rows, S, KIND, BI, WHOLE, FULL)
-    for start in tl.range(EARLY * size, S, size):
-        k = start + begin + j
-        some = _weights(w + o * S + k, k, S, WHOLE)
-        step = _group_steps(scale, o, start + begin, S, KIND, BI, WHOLE)
-        a0, a1 = _added(a0, a1, some, step, x, k, rows, S, KIND, BI, WHOLE, FULL)
+            u0, u1 = _added(u0, u1, also, x, k, rows, I, WHOLE, FULL)
+    for start in tl.range(EARLY * BI, I, BI):
+        k = start + j
+        some = _weights(w + o * I + k, k, I, WHOLE)
+        a0, a1 = _added(a0, a1, some, x, k, rows, I, WHOLE, FULL)
         if PAIR:
-            some = _weights(w + (o + O) * S + k, k, S, WHOLE)
-            step = _group_steps(scale, o + O, start + begin, S, KIND, BI, WHOLE)
-            u0, u1 = _added(u0, u1, some, step, x, k, rows, S, KIND, BI, WHOLE, FULL)
-    _put(a0, u0, b0, 0, scale, out, outputs, rows, O, KIND, PAIR, BO, GROUPS)
-    _put(a1, u1, b1, 1, scale, out, outputs, rows, O, KIND, PAIR, BO, GROUPS)
+            some = _weights(w + (o + O) * I + k, k, I, WHOLE)
+            u0, u1 = _added(u0, u1, some, x, k, rows, I, WHOLE, FULL)
+    _put(a0, u0, b0, 0, scale, out, outputs, rows, O, STEPPED, PAIR)
+    _put(a1, u1, b1, 1, scale, out, outputs, rows, O, STEPPED, PAIR)
 
 
 @triton.jit
@@ -251,33 +235,15 @@ def _before(out, outputs, row, rows, O, ADD: tl.constexpr):
 
 
 @triton.jit
-def _group_steps(scale, o, begin, S, KIND: tl.constexpr, BI: tl.constexpr, WHOLE: tl.constexpr):
-    """The step [BO · GROUPS, 1] of each run in int4, which is a group; 1 elsewhere."""
-    step = 1.0
-    if KIND == "int4":
-        at = scale + o * (S // BI) + begin // BI
-        if WHOLE:
-            step = tl.load(at)
-        else:
-            step = tl.load(at, mask=begin < S, other=0.0)
-    return step
-
-
-@triton.jit
-def _put(a, u, before, row, scale, out, outputs, rows, O, KIND: tl.constexpr, PAIR: tl.constexpr, BO: tl.constexpr, GROUPS: tl.constexpr):  # fmt: skip
+def _put(a, u, before, row, scale, out, outputs, rows, O, STEPPED: tl.constexpr, PAIR: tl.constexpr):  # fmt: skip
     """One row's outputs, from the sums of its parts."""
     here = (outputs < O) & (outputs * 0 + row < rows)
     made = tl.sum(a, 1)
-    if GROUPS > 1:
-        made = tl.sum(tl.reshape(made, [BO, GROUPS]), 1)
-    stepped: tl.constexpr = (KIND == "int8") | (KIND == "fp8")
-    if stepped:
+    if STEPPED:
         made *= tl.load(scale + outputs, mask=here, other=0.0)
     if PAIR:
         up = tl.sum(u, 1)
-        if GROUPS > 1:
-            up = tl.sum(tl.reshape(up, [BO, GROUPS]), 1)
-        if stepped:
+        if STEPPED:
             up *= tl.load(scale + outputs + O, mask=here, other=0.0)
         made = made / (1 + tl.exp(-made)) * up
     made += before

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from heartlib.heartmula.kernels.launch import dependent_launch, wait_for_inputs
 from heartlib.heartmula.kernels.tuning import key, table
+from heartlib.heartmula.kernels.whole_numbers import WholeRows
 from heartlib.heartmula.weights import Weight
 
 FEWEST_ROWS = 8
@@ -121,7 +122,7 @@ def gated_linear(
 
 
 def linear_reference(
-    x: Tensor,
+    x: Tensor | WholeRows,
     weight: Weight,
     out: Tensor,
     rows: int,
@@ -130,14 +131,18 @@ def linear_reference(
     space: Shares | None = None,
 ) -> None:
     """`linear` in PyTorch."""
-    product = F.linear(x[:rows].float(), weight.dense(torch.float32))
+    product = F.linear(_dense(x, rows), weight.dense(torch.float32))
     out[:rows] = (out[:rows] + product if add else product).to(out.dtype)
 
 
-def gated_linear_reference(x: Tensor, weight: Weight, out: Tensor, rows: int) -> None:
+def gated_linear_reference(x: Tensor | WholeRows, weight: Weight, out: Tensor, rows: int) -> None:
     """`gated_linear` in PyTorch."""
-    gate, up = F.linear(x[:rows].float(), weight.dense(torch.float32)).chunk(2, -1)
+    gate, up = F.linear(_dense(x, rows), weight.dense(torch.float32)).chunk(2, -1)
     out[:rows] = (F.silu(gate) * up).to(out.dtype)
+
+
+def _dense(x: Tensor | WholeRows, rows: int) -> Tensor:
+    return x.dense()[:rows] if isinstance(x, WholeRows) else x[:rows].float()
 
 
 def _launch(

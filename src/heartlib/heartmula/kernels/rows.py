@@ -16,18 +16,28 @@ import triton.language as tl
 from torch import Tensor
 
 from heartlib.heartmula.kernels.launch import dependent_launch, wait_for_inputs
+from heartlib.heartmula.kernels.whole_numbers import WholeRows, put_whole, round_rows_reference
 
 NORM_EPS = 1e-5
 
 
-def norm(x: Tensor, scale: Tensor, out: Tensor, rows: int) -> None:
+def norm(x: Tensor, scale: Tensor, out: Tensor | WholeRows, rows: int) -> None:
     """out[:rows] = RMS norm of x[:rows] [R, D] float32, times scale [D]."""
-    _launch(_norm_kernel, rows, x, (x, scale, out))
+    _launch(_norm_kernel, rows, x, (x, scale, *_targets(out)), WHOLE=isinstance(out, WholeRows))
 
 
-def norm_reference(x: Tensor, scale: Tensor, out: Tensor, rows: int) -> None:
+def norm_reference(x: Tensor, scale: Tensor, out: Tensor | WholeRows, rows: int) -> None:
     """`norm` in PyTorch."""
-    out[:rows] = F.rms_norm(x[:rows].float(), scale.shape, scale.float(), NORM_EPS).to(out.dtype)
+    made = F.rms_norm(x[:rows].float(), scale.shape, scale.float(), NORM_EPS)
+    if isinstance(out, WholeRows):
+        round_rows_reference(made, out, rows)
+    else:
+        out[:rows] = made.to(out.dtype)
+
+
+def _targets(out: Tensor | WholeRows) -> tuple[Tensor, Tensor]:
+    """Where a norm is stored, and its steps."""
+    return (out.planes, out.steps) if isinstance(out, WholeRows) else (out, out)
 
 
 def embed_code(
@@ -37,7 +47,7 @@ def embed_code(
     vocab: int,
     scale: Tensor,
     x: Tensor,
-    out: Tensor,
+    out: Tensor | WholeRows,
     rows: int,
     first: int,
 ) -> None:
@@ -50,7 +60,8 @@ def embed_code(
         _embed_code_kernel,
         first + rows,
         x,
-        (codes, table, scale, x, out, first, codebook, codebook * vocab, codes.shape[1]),
+        (codes, table, scale, x, *_targets(out), first, codebook, codebook * vocab, codes.shape[1]),
+        WHOLE=isinstance(out, WholeRows),
     )
 
 
@@ -61,7 +72,7 @@ def embed_code_reference(
     vocab: int,
     scale: Tensor,
     x: Tensor,
-    out: Tensor,
+    out: Tensor | WholeRows,
     rows: int,
     first: int,
 ) -> None:
@@ -86,7 +97,7 @@ def embed_frame(
     """
     rows = position.shape[0]
     arguments = (codes, table, x, position, advance, frame, vocab)
-    _launch(_embed_frame_kernel, rows, x, arguments, codes)
+    _launch(_embed_frame_kernel, rows, x, arguments, K=codes.shape[1])
 
 
 def embed_frame_reference(
@@ -107,15 +118,14 @@ def embed_frame_reference(
     frame += 1
 
 
-def _launch(kernel, rows: int, x: Tensor, arguments: tuple, codes: Tensor | None = None) -> None:
+def _launch(kernel, rows: int, x: Tensor, arguments: tuple, **more: int) -> None:
     dependent, width = dependent_launch(x.device), x.shape[-1]
-    more = {} if codes is None else {"K": codes.shape[1]}
     kernel[(rows,)](
         *arguments,
         width,
         B=triton.next_power_of_2(width),
         DEPENDENT=dependent,
-        num_warps=4,
+        num_warps=16 if more.get("WHOLE") else 4,
         **more,
         **({"launch_pdl": True} if dependent else {}),
     )
@@ -127,18 +137,35 @@ def _normed(x, scale, D):
 
 
 @triton.jit
-def _norm_kernel(x, scale, out, D, B: tl.constexpr, DEPENDENT: tl.constexpr):
+def _sum_and_max(square, size, other_square, other_size):
+    return square + other_square, tl.maximum(size, other_size)
+
+
+@triton.jit
+def _put_normed(state, factor, out, steps, row, d, here, D, WHOLE: tl.constexpr):
+    if WHOLE:
+        made = state * factor
+        squares, largest = tl.reduce((state * state, tl.abs(made)), 0, _sum_and_max)
+        put_whole(made, largest, tl.rsqrt(squares / D + 1e-5), out, steps, row, d, here, D)
+    else:
+        made = _normed(state, factor, D)
+        tl.store(out + row * D + d, made.to(out.dtype.element_ty), mask=here)
+
+
+@triton.jit
+def _norm_kernel(x, scale, out, steps, D, B: tl.constexpr, DEPENDENT: tl.constexpr, WHOLE: tl.constexpr):  # fmt: skip
     row, d = tl.program_id(0).to(tl.int64), tl.arange(0, B)
     here = d < D
     factor = tl.load(scale + d, mask=here, other=0.0).to(tl.float32)
     wait_for_inputs(DEPENDENT)
     state = tl.load(x + row * D + d, mask=here, other=0.0)
-    tl.store(out + row * D + d, _normed(state, factor, D).to(out.dtype.element_ty), mask=here)
+    _put_normed(state, factor, out, steps, row, d, here, D, WHOLE)
 
 
 @triton.jit
 def _embed_code_kernel(
-    codes, table, scale, x, out, first, codebook, offset, K, D, B: tl.constexpr, DEPENDENT: tl.constexpr
+    codes, table, scale, x, out, steps, first, codebook, offset, K, D,
+    B: tl.constexpr, DEPENDENT: tl.constexpr, WHOLE: tl.constexpr,
 ):  # fmt: skip
     row, d = tl.program_id(0).to(tl.int64), tl.arange(0, B)
     here = d < D
@@ -150,7 +177,7 @@ def _embed_code_kernel(
         code = tl.load(codes + (row - first) // 2 * K + codebook) + offset
         state = tl.load(table + code.to(tl.int64) * D + d, mask=here, other=0.0).to(tl.float32)
         tl.store(x + row * D + d, state, mask=here)
-    tl.store(out + row * D + d, _normed(state, factor, D).to(out.dtype.element_ty), mask=here)
+    _put_normed(state, factor, out, steps, row, d, here, D, WHOLE)
 
 
 @triton.jit

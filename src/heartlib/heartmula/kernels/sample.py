@@ -24,6 +24,7 @@ from heartlib.heartmula.kernels.launch import (
 )
 
 NOISE_BLOCK = 1024
+GROUPS = 64  # a bound of the k-th largest logit for k up to this
 
 
 def draw_noise(seed: Tensor, frame: Tensor, noise: Tensor) -> None:
@@ -97,6 +98,8 @@ def sample(
     songs, codebooks, vocab = noise.shape
     dependent = dependent_launch(logits.device)
     block = triton.next_power_of_2(vocab)
+    if vocab <= block // 2 + block // 16:  # such as 8,197
+        block //= 2
     _sample_kernel[(songs,)](
         logits,
         noise,
@@ -109,6 +112,8 @@ def sample(
         vocab,
         unknown,
         B=block,
+        TAIL=max(2, triton.next_power_of_2(max(1, vocab - block))),
+        GROUPS=min(GROUPS, block),
         DEPENDENT=dependent,
         num_warps=16 if block >= 8192 else 4,
         **({"launch_pdl": True} if dependent else {}),
@@ -157,6 +162,20 @@ def _noise_kernel(seed, frame, noise, K, V, B: tl.constexpr, DEPENDENT: tl.const
 
 
 @triton.jit
+def _guided(row, v, V, scale, unknown):
+    """Guided logits at v, and as whole numbers in the floats' order; below all others where there is no code."""
+    here = v < V
+    conditional = tl.load(row + v, mask=here, other=-float("inf"))
+    unconditional = tl.load(row + V + v, mask=here, other=0.0)
+    guided = conditional
+    if scale != 1.0:
+        guided = unconditional + scale * (conditional - unconditional)
+    guided = tl.where(here & (v != unknown), guided, -float("inf"))
+    bits = guided.to(tl.int32, bitcast=True)
+    return guided, tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+
+
+@triton.jit
 def _sample_kernel(
     logits,
     noise,
@@ -169,37 +188,41 @@ def _sample_kernel(
     V,
     unknown,
     B: tl.constexpr,
+    TAIL: tl.constexpr,
+    GROUPS: tl.constexpr,
     DEPENDENT: tl.constexpr,
 ):
+    """The first B codes, and up to TAIL more."""
     song = tl.program_id(0)
-    v = tl.arange(0, B)
     wait_for_inputs(DEPENDENT)
-    here = v < V
     row = logits + song.to(tl.int64) * 2 * V
-    conditional = tl.load(row + v, mask=here, other=-float("inf"))
-    unconditional = tl.load(row + V + v, mask=here, other=0.0)
     scale = tl.load(cfg_scale + song)
-    guided = conditional
-    if scale != 1.0:
-        guided = unconditional + scale * (conditional - unconditional)
-    known = here & (v != unknown)
-    guided = tl.where(known, guided, -float("inf"))
-    bits = guided.to(tl.int32, bitcast=True)
-    order = tl.where(bits < 0, bits ^ 0x7FFFFFFF, bits)  # as whole numbers, in the floats' order
+    v, tail = tl.arange(0, B), B + tl.arange(0, TAIL)
+    guided, order = _guided(row, v, V, scale, unknown)
+    guided_tail, order_tail = _guided(row, tail, V, scale, unknown)
     k = tl.load(topk + song)
-    # The k-th largest lies in [least, beyond): halve until as many are kept, or one value is left.
-    least = tl.min(tl.where(known, order, 2147483647), 0).to(tl.int64)
-    beyond = tl.max(order, 0).to(tl.int64) + 1
-    kept = V
-    while (beyond - least > 1) & (kept != k):
-        middle = (least + beyond) // 2
-        count = tl.sum((order >= middle.to(tl.int32)).to(tl.int32), 0)
-        if count >= k:
-            least = middle
-            kept = count
-        else:
-            beyond = middle
-    score = guided / tl.load(temperature + song)
-    score += tl.load(noise + (song * K + codebook).to(tl.int64) * V + v, mask=here, other=0.0)
-    score = tl.where(known & (order >= least.to(tl.int32)), score, -float("inf"))
-    tl.store(codes + song * K + codebook, tl.argmax(score, 0).to(tl.int32))
+    heat = tl.load(temperature + song)
+    numbers = noise + (song * K + codebook).to(tl.int64) * V
+    score = guided / heat + tl.load(numbers + v, mask=v < V, other=0.0)
+    score_tail = guided_tail / heat + tl.load(numbers + tail, mask=tail < V, other=0.0)
+    # The best of all wins if fewer than k logits are larger than its own; else it goes, and with it all that are no larger.
+    # As many codes as there are groups are no less than the least of the groups' largest: none below that can win.
+    floor = k * 0 - 2139095041  # that of -inf
+    if k <= GROUPS:
+        floor = tl.maximum(
+            floor, tl.min(tl.max(tl.reshape(order, [GROUPS, B // GROUPS]), 1), 0) - 1
+        )
+    code = k * 0
+    going = True
+    while going:
+        best, code = tl.max(tl.where(order > floor, score, -float("inf")), 0, return_indices=True)
+        other, at = tl.max(
+            tl.where(order_tail > floor, score_tail, -float("inf")), 0, return_indices=True
+        )
+        if other > best:
+            code = B + at
+        _, its = _guided(row, code, V, scale, unknown)
+        larger = tl.sum((order > its).to(tl.int32), 0) + tl.sum((order_tail > its).to(tl.int32), 0)
+        going = (larger >= k) & (its > floor)
+        floor = its
+    tl.store(codes + song * K + codebook, code)
