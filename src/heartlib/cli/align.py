@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from heartlib.cli.transcribe import add_flags, format_of, need_transformers
+from heartlib.cli.transcribe import add_flags, format_of, need_transformers, separator
 from heartlib.errors import UsageError
 
 EXAMPLES = """examples:
@@ -58,12 +58,16 @@ def main(args: argparse.Namespace) -> int:
     from heartlib.cli.progress import Progress
     from heartlib.pipelines.lyrics_transcription import HeartTranscriptorPipeline
 
+    separate = separator(args)
     pipe = HeartTranscriptorPipeline.from_pretrained(args.model, args.device, args.dtype)
     with Progress(quiet=args.quiet, seconds=1.0) as progress:
         name = Path(args.song).name
-        found = pipe.align(
-            args.song, lyrics, language=args.language, progress=partial(progress, name)
+        song = (
+            args.song
+            if separate is None
+            else separate(args.song, partial(progress, f"{name}, voice"))
         )
+        found = pipe.align(song, lyrics, language=args.language, progress=partial(progress, name))
     if output is None:
         print(found.write(format), end="")
         return 0

@@ -5,9 +5,12 @@ import sys
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heartlib.errors import HeartlibError, UsageError
+
+if TYPE_CHECKING:
+    from heartlib.pipelines.voice_separation import VoiceSeparator
 
 FORMATS = ("txt", "json", "srt", "lrc")
 EXAMPLES = """examples:
@@ -16,6 +19,7 @@ EXAMPLES = """examples:
   heartlib transcribe song.mp3 --language en --format srt -o subtitles.srt
   heartlib transcribe one.mp3 two.flac --format json -o words    # words/one.json, words/two.json
   heartlib transcribe song.mp3 --model ./ckpt/HeartTranscriptor-oss
+  heartlib transcribe live.mp3 --separate                  # the voice alone, by Demucs
 """
 
 
@@ -48,6 +52,11 @@ def add_flags(parser: argparse.ArgumentParser, output: str) -> None:
         metavar="FOLDER",
         help="nano (default, comes with heartlib) or a folder with a HeartTranscriptor",
     )
+    parser.add_argument(
+        "--separate",
+        action="store_true",
+        help="listen to the voice alone, which Demucs takes out of the song first (heartlib[separate])",
+    )
     parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 (default: auto)")
     parser.add_argument("--dtype", metavar="DTYPE", help="float32 (default), bfloat16 or float16")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no notes")
@@ -67,10 +76,15 @@ def main(args: argparse.Namespace) -> int:
     from heartlib.outputs import write_text
     from heartlib.pipelines.lyrics_transcription import HeartTranscriptorPipeline
 
+    separate = separator(args)
     pipe = HeartTranscriptorPipeline.from_pretrained(args.model, args.device, args.dtype)
     for song, target in zip(args.songs, targets, strict=True):
         with Progress(quiet=args.quiet, seconds=1.0) as progress:
-            heard = pipe(song, language=args.language, progress=partial(progress, Path(song).name))
+            name = Path(song).name
+            sound = (
+                song if separate is None else separate(song, partial(progress, f"{name}, voice"))
+            )
+            heard = pipe(sound, language=args.language, progress=partial(progress, name))
         if not heard.words and not args.quiet:
             print(f"heartlib: no words are heard in {song}", file=sys.stderr)
         if target is None:
@@ -81,6 +95,15 @@ def main(args: argparse.Namespace) -> int:
             tongue = f" in {heard.language}" if heard.language else ""
             print(f"{target}: {len(heard.words)} words{tongue}, {heard.duration:.1f} s")
     return 0
+
+
+def separator(args: argparse.Namespace) -> "VoiceSeparator | None":
+    """What takes the voice out of a song, where it is asked for."""
+    if not args.separate:
+        return None
+    from heartlib.pipelines.voice_separation import VoiceSeparator
+
+    return VoiceSeparator.from_pretrained(args.device)
 
 
 def need_transformers() -> None:
