@@ -41,6 +41,7 @@ HOP_FRAMES = 320
 OVERLAP_FRAMES = WINDOW_FRAMES - HOP_FRAMES
 WINDOW_LATENTS = LATENTS_PER_FRAME * WINDOW_FRAMES
 OVERLAP_LATENTS = LATENTS_PER_FRAME * OVERLAP_FRAMES
+MATCHED_LATENTS = 2  # after an instant that the loudness of its bands depends on
 _PREPARING = threading.Lock()  # one thread at a time prepares a codec for decoding
 
 
@@ -414,12 +415,21 @@ class HeartCodec(nn.Module):
             contexts = [song.context for song in songs]
             latents = self.latents(codes, noise, contexts, num_steps, guidance_scale)
             for song, (_, left), made in zip(songs, windows, latents, strict=True):
-                wave = self.sound(made[None])[0]
+                wave = self.sound(self._heard(made, left)[None])[0]
                 if song.tail is not None:
                     wave[:, :overlap] = cross_fade(song.tail, wave[:, :overlap])
                 song.context, song.tail = made[-OVERLAP_LATENTS:], wave[:, hop:]
                 pieces.append(Arriving(wave[:, : samples * left if left else hop]))
         return pieces
+
+    def _heard(self, latents: Tensor, left: int) -> Tensor:
+        """A window's latents [744, 256] up to what sounds in its `left` frames, and all where the song goes on.
+
+        A GPU's are whole: its graph is of a whole window.
+        """
+        if not left or self.device.type != "cpu":
+            return latents
+        return latents[: LATENTS_PER_FRAME * left + self.scalar_model.lookahead + MATCHED_LATENTS]
 
     def _noise(self, song: SongSoFar) -> Tensor:
         """The noise [744, 256] of a song's next window."""
