@@ -258,13 +258,13 @@ def test_training_learns_with_and_without_the_discriminator(corpus: Path, tmp_pa
 
 def test_a_run_stops_goes_on_and_writes_a_codec(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    figures = train(TINY, options(corpus, out, 0.008))
+    figures = train(TINY, options(corpus, out, 0.004))
     assert set(figures) == {"held_mel_db", "held_si_sdr_db"}
-    train(TINY, options(corpus, out, 0.008))
+    train(TINY, options(corpus, out, 0.004))
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     starts = [line for line in lines if line.get("event") == "start"]
     assert starts[0]["begins_at"] == 0 < starts[1]["begins_at"] < lines[-1]["step"]
-    assert lines[-1]["minutes"] >= 0.016
+    assert lines[-1]["minutes"] >= 0.008
     codec = SQCodec(checkpoints.read_config(out / "sq_codec", HeartCodecConfig))
     codec.load_state_dict(load_file(out / "sq_codec" / "model.safetensors"), strict=True)
     assert codec.config.init_channel == 12
@@ -276,7 +276,7 @@ def test_a_run_that_diverges_keeps_its_last_state(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
-    train(TINY, options(corpus, out, 0.005))
+    train(TINY, options(corpus, out, 0.002))
     before = (out / "state" / "state.json").read_bytes()
     monkeypatch.setattr(running, "learning_rate", lambda *_: float("nan"))
     with pytest.raises(HeartlibError, match="not finite"):
