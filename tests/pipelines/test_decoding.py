@@ -21,9 +21,15 @@ def codec(tiny_checkpoint):
     return codec
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def codes():
     return torch.randint(0, 32, (8, 700), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def whole(codec, codes):
+    """The song of these codes, decoded when all are there."""
+    return codec.detokenize(codes, **decoding(SETTINGS))
 
 
 @pytest.fixture
@@ -48,7 +54,7 @@ def test_what_is_sung_is_waited_for(codes):
     assert torch.equal(sung.first(9), codes[:, :4]) and torch.equal(sung.first(1), codes[:, :1])
 
 
-def test_windows_are_decoded_before_the_song_ends(codec, codes, two_threads, monkeypatch):
+def test_windows_are_decoded_before_the_song_ends(codec, codes, whole, two_threads, monkeypatch):
     decode, threads, decoded = codec.scalar_model.decode, list[int](), threading.Event()
 
     def heard(latents):
@@ -67,9 +73,6 @@ def test_windows_are_decoded_before_the_song_ends(codec, codes, two_threads, mon
         assert torch.get_num_threads() == 2
     assert threads == [1, 1, 2]
     assert [piece.shape[1] for piece in pieces] == [320 * 3840, 320 * 3840, 60 * 3840]
-    with monkeypatch.context() as patch:
-        patch.setattr(codec.scalar_model, "decode", decode)
-        whole = codec.detokenize(codes, **decoding(SETTINGS))
     torch.testing.assert_close(torch.cat(pieces, 1), whole, atol=1e-4, rtol=0)
 
 
@@ -96,8 +99,7 @@ def test_a_song_is_decoded_beside_its_singing_where_threads_are_idle(tiny_checkp
     assert pipe._decoding_beside(torch.zeros(8, 0, dtype=torch.long), SETTINGS) is None
 
 
-def test_cancelled_while_decoding_keeps_the_windows_done(codec, codes):
-    whole = codec.detokenize(codes, **decoding(SETTINGS))
+def test_cancelled_while_decoding_keeps_the_windows_done(codec, codes, whole):
     cancel = threading.Event()
     cancel.set()
     pieces = codec.detokenize_windows(codes, **decoding(SETTINGS))
