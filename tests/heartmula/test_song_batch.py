@@ -21,11 +21,13 @@ EOS, CODEBOOKS = 99, 4
 
 @pytest.fixture
 def config(config: HeartMuLaConfig, request: pytest.FixtureRequest) -> HeartMuLaConfig:
-    """With room for several pages; of as many layers as asked for, two unless told."""
-    layers = getattr(request, "param", 2)
+    """With room for several pages; of as many layers and codebooks as asked for."""
+    layers, codebooks = getattr(request, "param", (2, CODEBOOKS))
     backbone = dataclasses.replace(config.backbone, max_seq_len=320, num_layers=layers)
     decoder = dataclasses.replace(config.decoder, num_layers=layers)
-    return dataclasses.replace(config, backbone_config=backbone, decoder_config=decoder)
+    return dataclasses.replace(
+        config, backbone_config=backbone, decoder_config=decoder, audio_num_codebooks=codebooks
+    )
 
 
 def new_batch(model: HeartMuLa, songs: int = 1, operations: Operations = REFERENCE) -> SongBatch:
@@ -44,11 +46,13 @@ def sing(batch: SongBatch, places: list[int], frames: int) -> list[torch.Tensor]
 @pytest.mark.parametrize(
     ("operations", "cfg_scale", "config"),
     [
-        pytest.param(REFERENCE, 1.0, 2, id="reference, no guidance"),
-        pytest.param(REFERENCE, 1.5, 2, id="reference"),
-        pytest.param(KERNELS, 1.0, 2, id="kernels, no guidance"),
-        pytest.param(KERNELS, 1.5, 2, id="kernels"),
-        pytest.param(ALONE, 1.5, 1, id="alone"),  # the interpreter takes seconds a layer
+        pytest.param(REFERENCE, 1.0, (2, CODEBOOKS), id="reference, no guidance"),
+        pytest.param(REFERENCE, 1.5, (2, CODEBOOKS), id="reference"),
+        pytest.param(KERNELS, 1.0, (2, CODEBOOKS), id="kernels, no guidance"),
+        pytest.param(KERNELS, 1.5, (2, CODEBOOKS), id="kernels"),
+        pytest.param(
+            ALONE, 1.5, (1, CODEBOOKS), id="alone"
+        ),  # the interpreter takes seconds a layer
     ],
     indirect=["config"],
 )
@@ -77,6 +81,23 @@ def test_logits_are_those_of_the_plain_frame_loop(model, prompt, cfg_scale, oper
         found = batch.logits[:, : settings.rows]
         torch.testing.assert_close(found, torch.stack(expected), atol=1e-4, rtol=1e-4)
         x = model.embed_frame(codes).expand(settings.rows, 1, -1)
+
+
+@pytest.mark.parametrize("config", [(1, 2)], indirect=True, ids=[""])
+@torch.inference_mode()
+def test_weights_of_8_bits_meet_rows_in_whole_numbers(model, prompt):
+    quantize(model, "int8")
+    settings, logits = SamplingSettings(1.5, topk=1, audio_eos_id=EOS), []
+    kernels = [ALONE] if kernels_run_on(torch.device("cpu")) else []
+    for operations in (REFERENCE, dataclasses.replace(REFERENCE, whole=True), *kernels):
+        batch = new_batch(model, operations=operations)
+        batch.join(prompt, settings, frames=40, seed=3)
+        batch.step()
+        whole = batch._step_for(1)[0].backbone.whole_gated is not None
+        assert whole == operations.whole
+        logits.append(batch.logits[:, :2])
+    for found in logits[1:]:
+        torch.testing.assert_close(found, logits[0], atol=2e-3, rtol=2e-3)
 
 
 def test_a_song_is_the_same_alone_and_in_company(model, prompt):
