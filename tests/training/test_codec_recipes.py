@@ -33,7 +33,7 @@ RECIPE = RVQRecipe(
     heads=2,
     layers=1,
     dim=16,
-    minutes=0.12,
+    minutes=0.08,
     batch=8,
     crop_frames=12,
     codebook_size=16,
@@ -251,7 +251,7 @@ def flowing(corpus, trained, tmp_path_factory):
 
 
 def test_the_decoder_learns_from_sampled_latents(corpus, trained, flowing, tmp_path):
-    recipe = replace(DECODER, minutes=0.02, peak_lr=3e-3, ema_decay=0.5)
+    recipe = replace(DECODER, minutes=0.012, peak_lr=3e-3, ema_decay=0.5)
     codec = flowing / "HeartCodec-oss"
     refine.train(recipe, refine.DecoderOptions(data=corpus, rvq=trained, codec=codec, out=tmp_path))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
