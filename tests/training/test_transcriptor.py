@@ -284,7 +284,7 @@ def test_begins_with_trained_weights(corpus, tmp_path):
 
 
 def test_learns_and_writes_down(corpus, tmp_path):
-    recipe = dataclasses.replace(TINY, steps=40, batch=4, dropout=0.0, ema_decay=0.9)
+    recipe = dataclasses.replace(TINY, steps=40, batch=2, dropout=0.0, ema_decay=0.9)
     recipe = dataclasses.replace(recipe, peak_lr=5e-3, masks=0, shift=0.0)
     found = train(recipe, options(corpus, tmp_path))
     assert found["held_phonemes"] > 0.6  # a third by chance
