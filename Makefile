@@ -9,7 +9,7 @@ song: $(VENV)/.installed
 	@$(BIN)/heartlib generate --lyrics-file assets/lyrics.txt --tags-file assets/tags.txt --output song.mp3 --overwrite
 
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -m "not slow and not gpu and not full_size"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu and not full_size"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
