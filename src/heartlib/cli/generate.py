@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heartlib.cli import takes
+from heartlib.cli import repairs, takes
 from heartlib.errors import HeartlibError, UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ EXAMPLES = """examples:
   heartlib generate --like song.mp3 -o again.flac            # the same song, sample by sample
   heartlib generate --like song.mp3 --seed 8 -o other.mp3    # the same words, another song
   heartlib generate --lyrics-file song.txt --tags-file tags.txt --best-of 4    # keep the best of 4
+  heartlib generate --lyrics-file song.txt --tags-file tags.txt --repair     # sing again what is not understood
   heartlib generate --model ./ckpt --version 3B --device cuda --lyrics-file song.txt --tags-file tags.txt
   heartlib generate --model ./ckpt --quantize int8 --memory low --lyrics-file song.txt --tags-file tags.txt
 """
@@ -69,6 +70,7 @@ def add_parser(subparsers: Any) -> None:
     add_model(parser)
     add_sampling(parser)
     takes.add_flags(parser)
+    repairs.add_flags(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no report")
 
 
@@ -133,6 +135,7 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Check everything that can be checked, sing, save, report."""
     takes.check_flags(args)
+    repairs.check_flags(args)
     like = _read_like(args.like) if args.like else {}
     lyrics = _text(args.lyrics, args.lyrics_file, "lyrics", like)
     tags = _text(args.tags, args.tags_file, "tags", like)
@@ -157,16 +160,27 @@ def main(args: argparse.Namespace) -> int:
     with Progress(quiet=args.quiet) as progress, Interrupt() as interrupt:
         told = {"progress": progress, "cancel": interrupt.cancel}
         best = takes.sing(args, pipe, lyrics, tags, settings, **told) if args.best_of else None
-        song = best.song if best else pipe.generate(lyrics, tags, **asdict(settings), **told)
+        mended = repairs.sing(args, pipe, lyrics, tags, settings, **told) if args.repair else None
+        if listened := best or mended:
+            song = listened.song
+        elif splices := repairs.splices_of(args, like, lyrics, tags, settings):
+            song = repairs.sing_again(pipe, lyrics, tags, settings, splices, **told)
+        else:
+            song = pipe.generate(lyrics, tags, **asdict(settings), **told)
         path = song.save(args.output, overwrite=args.overwrite)
     path = Path(os.path.relpath(path)) if path.is_relative_to(Path.cwd()) else path
     if not args.quiet:
         if best and best.scores:
             print(takes.table(best))
+        if mended and mended.score:
+            print(repairs.table(mended))
         report(song, path)
     if best and 0 < len(best.scores) < args.best_of:
         done = f"{len(best.scores)} of {args.best_of} takes"
         print(f"heartlib: stopped; the best of {done} is in {path}", file=sys.stderr)
+        return 130
+    if mended and mended.stopped and mended.score:
+        print(repairs.stopped(mended, path), file=sys.stderr)
         return 130
     if not song.complete:
         print(f"heartlib: stopped; what was sung so far is in {path}", file=sys.stderr)

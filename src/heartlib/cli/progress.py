@@ -35,7 +35,7 @@ class Progress:
             self.stage = stage
             most = total * self.seconds
             if not self.terminal:
-                limit = "at most " if stage.endswith("singing") else ""
+                limit = "at most " if "singing" in stage else ""
                 print(f"{stage}: {limit}{most:.1f} s of song", file=sys.stderr, flush=True)
                 return
             self.bar = tqdm(

@@ -30,7 +30,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--keep-takes", action="store_true", help="keep every take beside FILE, as NAME-SEED"
     )
     takes.add_argument(
-        "--language", metavar="CODE", help="of the lyrics, to judge takes by (default: guessed)"
+        "--language",
+        metavar="CODE",
+        help="of the lyrics, to judge takes and tries by (default: guessed)",
     )
 
 
@@ -40,9 +42,12 @@ def check_flags(args: argparse.Namespace) -> None:
         from heartlib.pipelines.best_of import take_seeds
 
         take_seeds(args.seed, args.best_of)
-    for given, flag in ((args.keep_takes, "--keep-takes"), (args.language, "--language")):
-        if given and args.best_of is None:
-            raise UsageError(f"{flag} is for several takes: give --best-of N too")
+    if args.best_of is None and args.keep_takes:
+        raise UsageError("--keep-takes is for several takes: give --best-of N too")
+    if args.best_of is None and args.repair is None and args.language:
+        raise UsageError(
+            "--language is for songs that are listened to: give --best-of N or --repair too"
+        )
 
 
 def sing(

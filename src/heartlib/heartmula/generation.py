@@ -48,6 +48,10 @@ class SamplingSettings:
         return 1 if self.cfg_scale == 1 else 2
 
 
+class NothingSung(HeartlibError):
+    """The model ended the song before its first new frame."""
+
+
 class Frame(NamedTuple):
     """What one step gives: codes [K] and the logits before guidance [K, R, V]."""
 
@@ -196,7 +200,7 @@ def generate_frames(
     random numbers that they would have taken are passed over: after a song's own first frames, its
     seed and settings draw with the same numbers as then, from logits that are equal up to rounding.
     Raises `UsageError`, at the call, for values that are not allowed and for a song beyond the
-    model's positions; `HeartlibError` if the song ends before its first new frame.
+    model's positions; `NothingSung` if the song ends before its first new frame.
     """
     settings = SamplingSettings(cfg_scale, temperature, topk, audio_eos_id)
     prefix = as_prefix(prefix, model.config, audio_eos_id)
@@ -232,19 +236,19 @@ def _frames(
 
 
 def _until_end(frames: Iterator[Tensor], given: int, audio_eos_id: int) -> Iterator[Tensor]:
-    """The frames before one with a code >= audio_eos_id; HeartlibError if that is the first of them."""
+    """The frames before one with a code >= audio_eos_id; NothingSung if that is the first of them."""
     for index, codes in enumerate(frames):
         if int(codes.max()) < audio_eos_id:
             yield codes
         elif index:
             return
         elif given:
-            raise HeartlibError(
+            raise NothingSung(
                 f"nothing to add: the model ended the song right after the {given} frames given; "
                 "try another seed, an earlier place, or lyrics that go on longer"
             )
         else:
-            raise HeartlibError(
+            raise NothingSung(
                 "nothing to sing: the model ended the song at its first frame; "
                 "try another seed, other tags or longer lyrics"
             )

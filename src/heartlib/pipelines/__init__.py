@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from heartlib.pipelines.listening import Listeners, SongScore
     from heartlib.pipelines.lyrics_transcription import HeartTranscriptorPipeline
     from heartlib.pipelines.music_generation import HeartMuLaGenPipeline
+    from heartlib.pipelines.repair import Repaired, Repairs
     from heartlib.pipelines.settings import GenerationSettings
     from heartlib.pipelines.song import Song
     from heartlib.pipelines.streaming import SongStream
@@ -19,6 +20,8 @@ __all__ = [
     "HeartMuLaGenPipeline",
     "HeartTranscriptorPipeline",
     "Listeners",
+    "Repaired",
+    "Repairs",
     "Song",
     "SongScore",
     "SongStream",
@@ -33,6 +36,8 @@ _LAZY = {
     "HeartMuLaGenPipeline": "music_generation",
     "HeartTranscriptorPipeline": "lyrics_transcription",
     "Listeners": "listening",
+    "Repaired": "repair",
+    "Repairs": "repair",
     "Song": "song",
     "SongScore": "listening",
     "SongStream": "streaming",

@@ -21,7 +21,9 @@ from heartlib.heartclap import HeartCLAP
 from heartlib.heartclap.index import clap_folder
 from heartlib.hearttranscriptor import HeartTranscriptor
 from heartlib.hearttranscriptor.modeling_hearttranscriptor import quiet_transformers
-from heartlib.hearttranscriptor.windows import RATE
+from heartlib.hearttranscriptor.windows import RATE, windows
+from heartlib.hearttranscriptor.word_times import Word, words
+from heartlib.pipelines.lyrics_transcription import UNSPACED
 
 TAGS_WEIGHT = 0.1
 """What a similarity of 1 is worth in errors: 0.1 nearer to the tags makes up for 1 % of the phonemes."""
@@ -57,6 +59,15 @@ class SongScore:
         if self.tags is not None:
             told["tag_similarity"] = round(self.tags, 4)
         return told
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """The words that were heard of a song, as `text` and with their times, and the lyrics' errors."""
+
+    lyrics: Adherence
+    text: str
+    words: tuple[Word, ...]
 
 
 class Listeners:
@@ -116,6 +127,28 @@ class Listeners:
         )
         kept = adherence(lyrics, text, language, finest_unit(language))
         return SongScore(kept, likeness, text, language)
+
+    def hear(self, wave: np.ndarray, rate: int, lyrics: str, language: str) -> Hearing:
+        """The words of a song, float32 [channels, n], when each is sung, and the errors that `__call__` counts.
+
+        lyrics: with words, language: told to the recogniser, both as `prepare` has checked them.
+        """
+        mono = np.ascontiguousarray(audio.resample(wave, rate, RATE).mean(axis=0), np.float32)
+        spans = windows(mono)
+        texts = [
+            self.transcriptor.transcribe(mono[start:end], language=language) for start, end in spans
+        ]
+        spaced = language not in UNSPACED or any(" " in text for text in texts)
+        timed: list[Word] = []
+        for (start, end), text in zip(spans, texts, strict=True):
+            if text and self.transcriptor.fits(text):
+                pieces = self.transcriptor.follow([mono[start:end]], [text], language)[0]
+                timed += [
+                    Word(word.text, word.start + start / RATE, word.end + start / RATE)
+                    for word in words(pieces, spaced=spaced)
+                ]
+        text = " ".join(text for text in texts if text)
+        return Hearing(adherence(lyrics, text, language, finest_unit(language)), text, tuple(timed))
 
     def _likeness(self, wave: np.ndarray, rate: int, tags: str) -> float:
         """The cosine of a song and its tags, told as HeartCLAP learned them: parted by ", "."""

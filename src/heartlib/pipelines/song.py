@@ -17,7 +17,8 @@ class Song:
     the song again, JSON-able. timings: seconds of `loading`, `singing` and `decoding`. model: name
     and weights hash. complete: False where it was cancelled. ended: whether the model came to an
     end by itself, rather than by the limit. extended: what was kept of another song, if this one
-    goes on from it. scores: what listeners made of it, JSON-able, where they were asked (see
+    goes on from it. repaired: where it was sung again and with which seeds, JSON-able, if it was
+    listened to while it was made (see `pipelines.repair`). scores: what listeners made of it, JSON-able, where they were asked (see
     `pipelines.best_of`).
     """
 
@@ -33,6 +34,7 @@ class Song:
     complete: bool = True
     ended: bool = True
     extended: dict[str, Any] | None = None
+    repaired: dict[str, Any] | None = None
     scores: dict[str, Any] | None = None
     path: Path | None = field(default=None, compare=False)
 
@@ -61,6 +63,7 @@ class Song:
             "model": self.model,
             "complete": self.complete,
             "heartlib": heartlib.__version__,
+            **({"repaired": self.repaired} if self.repaired else {}),
             **({"scores": self.scores} if self.scores else {}),
         }
 
