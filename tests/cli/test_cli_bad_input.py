@@ -84,7 +84,7 @@ def check(
         ([*WORDS, *STYLE, "--best-of", "2", "--seed", str(2**63 - 1)], "must be below 2**63"),
         ([*WORDS, *STYLE, "--best-of", "2", "--language", "xx"], "knows en, es, ja, ko, zh"),
         ([*WORDS, *STYLE, "--keep-takes"], "--keep-takes is for several takes: give --best-of"),
-        ([*WORDS, *STYLE, "--language", "en"], "--language is for several takes: give --best-of"),
+        ([*WORDS, *STYLE, "--language", "en"], "--language is for songs that are listened to"),
         ([*WORDS, *STYLE, "-o", "song.m4a"], "use one of wav, flac, mp3, ogg"),
         ([*WORDS, *STYLE, "-o", "song"], "use one of wav, flac, mp3, ogg"),
         ([*WORDS, *STYLE, "-o", "no/song.mp3"], "there is no folder"),

@@ -155,4 +155,6 @@ def _row(number: int, each: Try, clock: Any) -> str:
 
 def stopped(repaired: Repaired, path: Path) -> str:
     """What Ctrl-C left."""
-    return f"heartlib: stopped after {len(repaired.tries)} tries; the best so far is in {path}"
+    count = len(repaired.tries)
+    tries = f"{count} tr{'y' if count == 1 else 'ies'}"
+    return f"heartlib: stopped after {tries}; the best so far is in {path}"

@@ -52,7 +52,8 @@ def sing_again(
     """A repaired song once more, from what its file tells, without listening to it.
 
     settings: the first take's, with its seed; repaired: the song's `repaired`. Every stretch is sung with its own seed
-    up to the frame where the next begins. HeartlibError where `repaired` is damaged. Raises and stops
+    up to the frame where the next begins. HeartlibError where `repaired` is damaged, or
+    the song is another here. Raises and stops
     as `HeartMuLaGenPipeline.generate`.
     """
     try:
@@ -79,7 +80,14 @@ def sing_again(
         )
         if cancel is not None and cancel.is_set():
             break
-        prefix = None if last else song.codes[:, : splices[at].frames]
+        if last:
+            continue
+        prefix = song.codes[:, : splices[at].frames]
+        if prefix.shape[1] < splices[at].frames:
+            raise HeartlibError(
+                "the song ended here before the place where it was sung again: this machine, or these "
+                "versions, sing other codes than those that repaired it; --repair repairs it anew"
+            )
     assert song is not None
     song = spliced(song, seed, splices, tries, above)
     song.repaired = dict(repaired)
