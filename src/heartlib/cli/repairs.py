@@ -24,10 +24,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--repair",
         type=int,
         nargs="?",
-        const=4,
+        const=8,
         metavar="TRIES",
         help="listen to the song, and from a section that is badly understood sing it again, at "
-        "most TRIES times (default: 4); the best is kept",
+        "most TRIES times (default: 8); the best is kept",
     )
     repair.add_argument(
         "--repair-above",

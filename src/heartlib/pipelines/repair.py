@@ -35,8 +35,8 @@ from heartlib.pipelines.settings import FRAME_MS, SEEDS, GenerationSettings
 from heartlib.pipelines.song import Song
 from heartlib.pipelines.splices import Splice, spliced
 
-TRIES, MOST_TRIES = 4, 32
-ABOVE = 0.25
+TRIES, MOST_TRIES = 8, 32
+ABOVE = 0.2
 """The share of errors above which a section is sung again."""
 
 
