@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heartlib.cli import benchmark_file
 from heartlib.errors import HeartlibError, UsageError
 
 if TYPE_CHECKING:
@@ -26,14 +27,19 @@ EXAMPLES = """examples:
   heartlib evaluate --sets lyrics es --songs 4           # a quick look
   heartlib evaluate --sets trials --seeds 2 --length 20
   heartlib evaluate --files song.mp3 other.wav
+  heartlib evaluate benchmark --model nano --out bench --markdown bench.md   # 80 lyrics, two songs of each
+  heartlib evaluate mine.jsonl --songs 2 --seeds 1 --length 30
 
 sets, and how many songs they have:
   lyrics 64     English; words of the training songs, other lines
   unseen 32     English; words that no training song has
   es zh ja ko   16 each; Spanish, Mandarin, Japanese, Korean
   trials 48     six kinds that differ in one tag, --seeds of each
+
+a benchmark file has lines of {"id", "language", "lyrics", "tags"}: each is sung --seeds times
 """
 SETS = ("lyrics", "unseen", "es", "zh", "ja", "ko", "trials")
+SEEDS, LENGTH = 8, 45.0
 INTERRUPTED = 130
 NEEDED = ("scipy", "pyloudnorm")
 SHOWN = (
@@ -61,6 +67,12 @@ def add_parser(subparsers: Any) -> None:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "benchmark",
+        nargs="?",
+        metavar="BENCHMARK",
+        help='a benchmark file to sing and measure; the word "benchmark" is the one of the package',
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--model", metavar="MODEL", help="nano (default), a folder or a hub id")
     what.add_argument("--files", nargs="+", metavar="FILE", help="measure these instead")
@@ -70,6 +82,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 (default: auto)")
     parser.add_argument("--dtype", metavar="DTYPE", help="float32, bfloat16 (default: auto)")
     parser.add_argument(
+        "--quantize",
+        metavar="KIND",
+        help="the language model in fewer bits, on a GPU: int8, fp8 or int4",
+    )
+    parser.add_argument(
         "--sets",
         nargs="+",
         choices=SETS,
@@ -77,16 +94,23 @@ def add_parser(subparsers: Any) -> None:
         metavar="SET",
         help="default: all, see below",
     )
-    parser.add_argument("--songs", type=int, metavar="N", help="at most so many songs of each set")
     parser.add_argument(
-        "--seeds", type=int, default=8, metavar="N", help="songs of each kind of trial (default 8)"
+        "--songs",
+        type=int,
+        metavar="N",
+        help="at most so many songs of each set, or items of each language",
+    )
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help=f"songs of each kind of trial (default {SEEDS}), or of each item (default {benchmark_file.SEEDS})",
     )
     parser.add_argument(
         "--length",
         type=float,
-        default=45.0,
         metavar="SECONDS",
-        help="longest a trial may be (default 45)",
+        help=f"longest a trial (default {LENGTH:g}) or an item's song may be (default: as long as the model's)",
     )
     parser.add_argument(
         "--transcriptor",
@@ -105,6 +129,9 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="keep the songs there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write a benchmark's table there"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -114,9 +141,17 @@ def main(args: argparse.Namespace) -> int:
         raise HeartlibError(
             f"measuring needs {' and '.join(missing)}: pip install 'heartlib[evaluation]'"
         )
-    if args.json and not args.json.parent.is_dir():
-        raise UsageError(f"--json: there is no folder {args.json.parent}")
-    report = _measure_files(args.files) if args.files else _evaluate(args)
+    for flag, path in (("--json", args.json), ("--markdown", args.markdown)):
+        if path and not path.parent.is_dir():
+            raise UsageError(f"{flag}: there is no folder {path.parent}")
+        if path and path.is_dir():
+            raise UsageError(f"{flag}: {path} is a folder")
+    benchmark_file.check_flags(args, SETS)
+    if args.files:
+        report = _measure_files(args.files)
+    else:
+        _check(args)
+        report = benchmark_file.evaluate(args) if args.benchmark else _evaluate(args)
     if args.json:
         args.json.write_text(
             json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
@@ -150,7 +185,6 @@ def _text(value: object) -> str:
 
 
 def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
-    _check(args)
     from tqdm import tqdm
 
     from heartlib import checkpoints
@@ -217,7 +251,7 @@ def _check(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UsageError(f"--{name} must be 1 or more, not {value}")
-    if not 1 <= args.length <= 240:
+    if args.length is not None and not 1 <= args.length <= 240:
         raise UsageError(f"--length must be 1 to 240 seconds, not {args.length:g}")
     if args.out and args.out.exists() and not args.out.is_dir():
         raise UsageError(f"--out: {args.out} is not a folder")
@@ -235,7 +269,9 @@ def _songs(args: argparse.Namespace, paths: "CheckpointPaths") -> "list[Piece | 
     found: list[Piece | TrueSong] = []
     for name in dict.fromkeys(args.sets):
         if name == "trials":
-            found += trials(min(args.seeds, args.songs or args.seeds), args.length)
+            seeds = SEEDS if args.seeds is None else args.seeds
+            length = LENGTH if args.length is None else args.length
+            found += trials(min(seeds, args.songs or seeds), length)
         else:
             found += pieces(name, args.songs, known)
     return found + true
@@ -278,6 +314,7 @@ def _setup(
         transcriptor=parts["transcriptor"],
         clap=parts["clap"],
         encoder=parts["encoder"],
+        quantization=args.quantize,
     )
     return setup, left_out
 

@@ -27,7 +27,7 @@ from heartlib.pipelines.placement import parse_device
 @dataclass(frozen=True)
 class Setup:
     """What an examiner loads. songs: where the model's songs are kept, with their `codes` or not; the other
-    folders None: without."""
+    folders None: without. quantization: of the language model, None for none."""
 
     model: str
     version: str | None
@@ -38,6 +38,18 @@ class Setup:
     clap: Path | None = None
     encoder: Path | None = None
     codes: bool = False
+    quantization: str | None = None
+
+    def pipeline(self, lazy_load: bool = False) -> HeartMuLaGenPipeline:
+        """The model that sings. Raises as `HeartMuLaGenPipeline.from_pretrained`."""
+        return HeartMuLaGenPipeline.from_pretrained(
+            self.model,
+            device=self.device,
+            dtype=self.dtype,
+            version=self.version,
+            lazy_load=lazy_load,
+            quantization=self.quantization,
+        )
 
 
 class Examiner:
@@ -52,10 +64,7 @@ class Examiner:
 
     @cached_property
     def pipe(self) -> HeartMuLaGenPipeline:
-        setup = self.setup
-        return HeartMuLaGenPipeline.from_pretrained(
-            setup.model, device=setup.device, dtype=setup.dtype, version=setup.version
-        )
+        return self.setup.pipeline()
 
     @cached_property
     def transcriptor(self) -> HeartTranscriptor | None:

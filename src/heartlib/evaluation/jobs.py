@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 
@@ -16,6 +18,8 @@ from heartlib.evaluation.pieces import Piece
 from heartlib.evaluation.true_songs import TrueSong
 
 Song = Piece | TrueSong
+Asked = TypeVar("Asked")
+Found = TypeVar("Found")
 
 
 def examine(songs: Sequence[Song], setup: Setup, jobs: int) -> Iterator[tuple[int, list[Heard]]]:
@@ -23,15 +27,25 @@ def examine(songs: Sequence[Song], setup: Setup, jobs: int) -> Iterator[tuple[in
 
     Raises what an examiner raises. Whoever stops iterating waits for the songs in work.
     """
+    return each(songs, partial(Examiner, setup), jobs)
+
+
+def each(
+    songs: Sequence[Asked], make: Callable[[], Callable[[Asked], Found]], jobs: int
+) -> Iterator[tuple[int, Found]]:
+    """Each song's number and what is found, as they are done; `make` makes who finds it, in each process.
+
+    Raises what that raises. Whoever stops iterating waits for the songs in work.
+    """
     if jobs == 1:
-        examiner = Examiner(setup)
+        examiner = make()
         yield from ((number, examiner(song)) for number, song in enumerate(songs))
         return
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ProcessPoolExecutor(jobs, context, _prepare, (setup, threads)) as pool:
+    with ProcessPoolExecutor(jobs, context, _prepare, (make, threads)) as pool:
         waiting = iter(enumerate(songs))
-        running: dict[Future[list[Heard]], int] = {}
+        running: dict[Future[Found], int] = {}
         try:
             while True:
                 while len(running) < 2 * jobs and (item := next(waiting, None)) is not None:
@@ -46,16 +60,16 @@ def examine(songs: Sequence[Song], setup: Setup, jobs: int) -> Iterator[tuple[in
             raise
 
 
-_EXAMINER: list[Examiner] = []
+_EXAMINER: list[Callable[[Any], Any]] = []
 """The examiner of a worker process."""
 
 
-def _prepare(setup: Setup, threads: int) -> None:
+def _prepare(make: Callable[[], Callable[[Any], Any]], threads: int) -> None:
     """Ctrl-C is the parent's business; the cores are shared."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
-    _EXAMINER.append(Examiner(setup))
+    _EXAMINER.append(make())
 
 
-def _examine(song: Song) -> list[Heard]:
+def _examine(song: Any) -> Any:
     return _EXAMINER[0](song)

@@ -20,15 +20,20 @@ def codes_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.safetensors"
 
 
+def song_file(folder: Path, name: str) -> Path:
+    """Where a song is kept."""
+    return folder / f"{name}.flac"
+
+
 def sing(pipe: HeartMuLaGenPipeline, piece: Piece, folder: Path, codes: bool = False) -> Path:
     """The file of a piece in `folder`, sung where it is not there yet; on request its `codes` beside it.
 
     UsageError where the file is another model's or another piece's, HeartlibError where the model
     cannot sing.
     """
-    path = folder / f"{piece.name}.flac"
+    path = song_file(folder, piece.name)
     if path.is_file():
-        _check_same(path, pipe, piece)
+        check_same(path, pipe, piece)
         return path
     try:
         song = pipe.generate(
@@ -52,7 +57,8 @@ def ended(path: Path, duration: float) -> bool:
     return round(duration * 1000 / FRAME_MS) < limit // FRAME_MS
 
 
-def _check_same(path: Path, pipe: HeartMuLaGenPipeline, piece: Piece) -> None:
+def check_same(path: Path, pipe: HeartMuLaGenPipeline, piece: Piece) -> None:
+    """UsageError where the file of a song is another model's or another piece's; nothing is loaded."""
     held: dict[str, Any] = audio.read_tags(path)
     wanted = {
         "weights": (held.get("model", {}).get("hash"), pipe.model_hash),
@@ -62,6 +68,10 @@ def _check_same(path: Path, pipe: HeartMuLaGenPipeline, piece: Piece) -> None:
         "length": (
             held.get("settings", {}).get("max_audio_length_ms"),
             round(piece.length * 1000) // FRAME_MS * FRAME_MS,
+        ),
+        "quantization": (
+            held.get("settings", {}).get("quantization"),
+            pipe.placement.quantization,
         ),
     }
     for name, (found, asked) in wanted.items():

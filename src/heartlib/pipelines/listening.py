@@ -70,22 +70,42 @@ class Hearing:
     words: tuple[Word, ...]
 
 
+def transcriptor_of(family: Path) -> Path:
+    """The HeartTranscriptor folder of a family, else nano's."""
+    try:
+        return checkpoints.find_transcriptor(family)
+    except CheckpointError:
+        return checkpoints.find_transcriptor("nano")
+
+
+def check_extras() -> None:
+    """HeartlibError, with what to install, where a package is missing that listening to words needs."""
+    missing = [name for name in EXTRAS if find_spec(name) is None]
+    if missing:
+        extras = ",".join(EXTRAS[name] for name in missing)
+        raise HeartlibError(
+            f"listening to lyrics needs {' and '.join(missing)}: pip install 'heartlib[{extras}]'"
+        )
+
+
 class Listeners:
     """A HeartCLAP, and a HeartTranscriptor that is loaded when there are words to hear.
 
-    root: "nano" or a family's folder; what that lacks is taken from nano. CheckpointError where it is no folder,
-    or HeartCLAP cannot be loaded.
+    root: "nano" or a family's folder; what that lacks is taken from nano. transcriptor: the folder of another
+    HeartTranscriptor. CheckpointError where root is no folder, or HeartCLAP cannot be loaded.
     """
 
-    def __init__(self, root: str | Path = "nano", device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        root: str | Path = "nano",
+        device: torch.device | str = "cpu",
+        transcriptor: Path | None = None,
+    ) -> None:
         self.device = device
         family = checkpoints.NANO if str(root) == "nano" else Path(root).expanduser()
         if not family.is_dir():
             raise CheckpointError(f"no checkpoint folder at {str(root)!r}; give a folder or 'nano'")
-        try:
-            self.transcriptor_folder = checkpoints.find_transcriptor(family)
-        except CheckpointError:
-            self.transcriptor_folder = checkpoints.find_transcriptor("nano")
+        self.transcriptor_folder = transcriptor or transcriptor_of(family)
         clap = family / "HeartCLAP-oss"
         self.clap_folder = clap_folder(clap if clap.is_dir() else "nano")
         self.clap = HeartCLAP.from_pretrained(self.clap_folder, device)
@@ -104,12 +124,7 @@ class Listeners:
         language = language or language_of(lyrics)
         if not sections(lyrics, language):
             return None
-        missing = [name for name in EXTRAS if find_spec(name) is None]
-        if missing:
-            extras = ",".join(EXTRAS[name] for name in missing)
-            raise HeartlibError(
-                f"listening to lyrics needs {' and '.join(missing)}: pip install 'heartlib[{extras}]'"
-            )
+        check_extras()
         self.transcriptor.check_language(language)
         return language
 
