@@ -158,6 +158,17 @@ def test_songs_of_another_benchmark_are_refused(
     assert f"{NAME}.flac was made with other {what}" in capsys.readouterr().err
 
 
+def test_songs_in_fewer_bits_are_refused(
+    folder: Path, deaf: None, capsys: pytest.CaptureFixture[str]
+):
+    path = folder / "songs" / f"{NAME}.flac"
+    tags = audio.read_tags(path)
+    tags["settings"]["quantization"] = "int8"
+    audio.write(path, *audio.read(path), tags=tags, overwrite=True)
+    assert evaluate(folder / "one.jsonl", *FLAGS, "--out", folder / "songs") == 2
+    assert f"{NAME}.flac was made with other quantization" in capsys.readouterr().err
+
+
 def test_a_changed_song_is_heard_again(
     folder: Path, deaf: None, capsys: pytest.CaptureFixture[str]
 ):

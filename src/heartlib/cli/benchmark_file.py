@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from heartlib.pipelines import HeartMuLaGenPipeline
 
 SEEDS = 2
+CLAP = "HeartCLAP-oss"
 
 
 @dataclass
@@ -87,7 +88,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         done = Run(pieces, {})
         _hear(done, setup, paths, Kept(folder, _listeners(transcriptor, paths)), args.jobs)
     rows = lines(done.songs)
-    notes = _notes(done.songs)
+    notes = _notes(done.songs) + _borrowed(transcriptor, paths)
     count = f"{len(done.found)} of {len(pieces)}" if done.stopped else f"{len(pieces)}"
     name = f"{file.name}, {len(items)} items, {seeds} seed{'s' if seeds > 1 else ''} each"
     text = f"{paths.name} {pipe.model_hash}, {name}: {count} songs\n\n{table(rows)}\n"
@@ -154,13 +155,11 @@ def _listeners(transcriptor: Path, paths: CheckpointPaths) -> dict[str, Any]:
     from heartlib import checkpoints
     from heartlib.evaluation.adherence import PHONEMES, finest_unit
 
-    clap = paths.root / "HeartCLAP-oss"
+    clap = paths.root if (paths.root / CLAP).is_dir() else checkpoints.NANO
     return {
         "heartlib": heartlib.__version__,
         "transcriptor": checkpoints.weights_hash(transcriptor),
-        "clap": checkpoints.weights_hash(
-            clap if clap.is_dir() else checkpoints.NANO / "HeartCLAP-oss"
-        ),
+        "clap": checkpoints.weights_hash(clap / CLAP),
         "phonemes": finest_unit("en") == PHONEMES,
     }
 
@@ -204,6 +203,20 @@ def _hear(run: Run, setup: Setup, paths: CheckpointPaths, kept: Kept, jobs: int)
                     finish(left[place], found, True)
         except KeyboardInterrupt:
             run.stopped = True
+
+
+def _borrowed(transcriptor: Path, paths: CheckpointPaths) -> list[str]:
+    """A line for each listener of nano's that hears another family's songs."""
+    from heartlib.checkpoints import NANO, TRANSCRIPTOR
+
+    if paths.root == NANO:
+        return []
+    nanos = {TRANSCRIPTOR: transcriptor.parent == NANO, CLAP: not (paths.root / CLAP).is_dir()}
+    return [
+        f"There is no {name} in {paths.root}: nano's listened."
+        for name, borrowed in nanos.items()
+        if borrowed
+    ]
 
 
 def _notes(songs: Sequence[SongResult]) -> list[str]:
