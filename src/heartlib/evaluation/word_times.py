@@ -13,12 +13,14 @@ import argparse
 import json
 from collections.abc import Sequence
 from difflib import SequenceMatcher
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
 from heartlib.errors import UsageError
 from heartlib.evaluation.true_songs import true_songs
+from heartlib.hearttranscriptor.given_words import letters
 from heartlib.hearttranscriptor.word_times import Word
 from heartlib.pipelines import HeartTranscriptorPipeline
 
@@ -32,6 +34,23 @@ def errors(sung: Sequence[Word], heard: Sequence[Word]) -> np.ndarray:
         for at in range(size)
     ]
     return np.array(found).reshape(-1, 2)
+
+
+def parted_alike(sung: Sequence[Word], given: Sequence[Word]) -> tuple[list[Word], list[Word]]:
+    """The same letters on both sides, parted only where both are: languages without spaces are cut differently."""
+    ends = [list(accumulate(len(letters(word.text)) for word in side)) for side in (sung, given)]
+    common = sorted(set(ends[0]) & set(ends[1]))
+    return _parted(sung, ends[0], common), _parted(given, ends[1], common)
+
+
+def _parted(words: Sequence[Word], ends: list[int], at: list[int]) -> list[Word]:
+    """Words put together up to each of the letters `at`; `ends`: the letters up to each word's end."""
+    last = [ends.index(each) for each in at]
+    firsts = [0, *(each + 1 for each in last[:-1])]
+    return [
+        Word("".join(letters(w.text) for w in words[a : b + 1]), words[a].start, words[b].end)
+        for a, b in zip(firsts, last, strict=True)
+    ]
 
 
 def row(name: str, found: list[np.ndarray], words: int) -> str:
@@ -74,11 +93,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         ):
             if path.is_file():
                 if args.given and sung:
-                    heard = pipe.align(path, truth["lyrics"], language=args.language)
+                    aligned = pipe.align(path, truth["lyrics"], language=args.language)
+                    told, heard = parted_alike(sung, aligned.words)
                 else:
-                    heard = pipe(path, language=args.language)
-                found[source].append(errors(sung, heard.words))
-                words[source] += len(sung)
+                    told, heard = sung, list(pipe(path, language=args.language).words)
+                found[source].append(errors(told, heard))
+                words[source] += len(told)
     for source, rows in found.items():
         if words[source]:
             print(row(source, rows, words[source]))
