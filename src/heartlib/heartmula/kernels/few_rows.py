@@ -20,7 +20,7 @@ from torch import Tensor
 
 from heartlib.heartmula.kernels import linear as any_rows
 from heartlib.heartmula.kernels import whole_numbers
-from heartlib.heartmula.kernels.launch import dependent_launch, wait_for_inputs
+from heartlib.heartmula.kernels.launch import dependent_launch, load_weights, wait_for_inputs
 from heartlib.heartmula.kernels.tuning import key, table
 from heartlib.heartmula.kernels.whole_numbers import WholeRows
 from heartlib.heartmula.weights import Weight
@@ -123,16 +123,6 @@ def _launch(
 
 
 @triton.jit
-def _weights(at, k, I, WHOLE: tl.constexpr):
-    """Weights [BO, BI]; they are not needed again soon."""
-    if WHOLE:
-        part = tl.load(at, eviction_policy="evict_first")
-    else:
-        part = tl.load(at, mask=k < I, other=0)
-    return part
-
-
-@triton.jit
 def _row(x, at, k, I, row, rows, WHOLE: tl.constexpr, FULL: tl.constexpr):
     """A row's inputs at `at`, once for every output: from the first-level cache, in the order of the weights."""
     if WHOLE & FULL:
@@ -177,24 +167,24 @@ def _few_rows_kernel(
     if STEPPED:  # eight at a time: then weights and inputs lie alike
         j = tl.max_contiguous(j, [1, 8])
     at = w + o * I + j
-    p0 = _weights(at, j, I, WHOLE)
+    p0 = load_weights(at, j, I, WHOLE)
     p1, p2, p3 = p0, p0, p0
     if EARLY > 1:
-        p1 = _weights(at + BI, BI + j, I, WHOLE)
+        p1 = load_weights(at + BI, BI + j, I, WHOLE)
     if EARLY > 2:
-        p2 = _weights(at + 2 * BI, 2 * BI + j, I, WHOLE)
+        p2 = load_weights(at + 2 * BI, 2 * BI + j, I, WHOLE)
     if EARLY > 3:
-        p3 = _weights(at + 3 * BI, 3 * BI + j, I, WHOLE)
+        p3 = load_weights(at + 3 * BI, 3 * BI + j, I, WHOLE)
     q0, q1, q2, q3 = p0, p0, p0, p0
     if PAIR:
         at += O.to(tl.int64) * I
-        q0 = _weights(at, j, I, WHOLE)
+        q0 = load_weights(at, j, I, WHOLE)
         if EARLY > 1:
-            q1 = _weights(at + BI, BI + j, I, WHOLE)
+            q1 = load_weights(at + BI, BI + j, I, WHOLE)
         if EARLY > 2:
-            q2 = _weights(at + 2 * BI, 2 * BI + j, I, WHOLE)
+            q2 = load_weights(at + 2 * BI, 2 * BI + j, I, WHOLE)
         if EARLY > 3:
-            q3 = _weights(at + 3 * BI, 3 * BI + j, I, WHOLE)
+            q3 = load_weights(at + 3 * BI, 3 * BI + j, I, WHOLE)
     wait_for_inputs(DEPENDENT)
     outputs = first + tl.arange(0, BO)
     b0 = _before(out, outputs, 0, rows, O, ADD)
@@ -215,10 +205,10 @@ def _few_rows_kernel(
             u0, u1 = _added(u0, u1, also, x, k, rows, I, WHOLE, FULL)
     for start in tl.range(EARLY * BI, I, BI):
         k = start + j
-        some = _weights(w + o * I + k, k, I, WHOLE)
+        some = load_weights(w + o * I + k, k, I, WHOLE)
         a0, a1 = _added(a0, a1, some, x, k, rows, I, WHOLE, FULL)
         if PAIR:
-            some = _weights(w + (o + O) * I + k, k, I, WHOLE)
+            some = load_weights(w + (o + O) * I + k, k, I, WHOLE)
             u0, u1 = _added(u0, u1, some, x, k, rows, I, WHOLE, FULL)
     _put(a0, u0, b0, 0, scale, out, outputs, rows, O, STEPPED, PAIR)
     _put(a1, u1, b1, 1, scale, out, outputs, rows, O, STEPPED, PAIR)

@@ -45,3 +45,13 @@ def wait_for_frame(DEPENDENT: tl.constexpr):
     """Wait for the frame before, and keep the kernels that follow waiting too."""
     if DEPENDENT:
         gdc_wait()
+
+
+@triton.jit
+def load_weights(at, k, size, WHOLE: tl.constexpr):
+    """Weights at `at` where their places k in a line of `size` exist, else 0; they are not needed again soon."""
+    if WHOLE:
+        part = tl.load(at, eviction_policy="evict_first")
+    else:
+        part = tl.load(at, mask=k < size, other=0.0)
+    return part

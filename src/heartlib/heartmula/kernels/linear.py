@@ -23,7 +23,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from heartlib.heartmula.kernels.launch import dependent_launch, wait_for_inputs
+from heartlib.heartmula.kernels.launch import dependent_launch, load_weights, wait_for_inputs
 from heartlib.heartmula.kernels.tuning import key, table
 from heartlib.heartmula.kernels.whole_numbers import WholeRows
 from heartlib.heartmula.weights import Weight
@@ -194,16 +194,6 @@ def _launch(
 
 
 @triton.jit
-def _weights(at, k, I, WHOLE: tl.constexpr):
-    """Weights at `at` where the inputs k exist; they are not needed again soon."""
-    if WHOLE:
-        part = tl.load(at, eviction_policy="evict_first")
-    else:
-        part = tl.load(at, mask=k < I, other=0.0)
-    return part
-
-
-@triton.jit
 def _inputs(at, k, I, n, rows, WHOLE: tl.constexpr, FULL: tl.constexpr):
     """Rows' inputs at `at` where both exist."""
     if WHOLE:
@@ -323,10 +313,10 @@ def _share(
         k = first + j[None, None, :]
         given = _inputs(x + row * I + k, k, end, row, rows, WHOLE, FULL)  # [PARTS, N, inputs]
         given = tl.permute(given, (0, 2, 1))
-        some = _weights(w + across * I + k, k, end, WHOLE).to(given.dtype)
+        some = load_weights(w + across * I + k, k, end, WHOLE).to(given.dtype)
         acc = tl.dot(some, given, acc, input_precision=PRECISION)
         if PAIR:
-            some = _weights(w + (across + O) * I + k, k, end, WHOLE).to(given.dtype)
+            some = load_weights(w + (across + O) * I + k, k, end, WHOLE).to(given.dtype)
             up = tl.dot(some, given, up, input_precision=PRECISION)
     made = _sum_parts(acc)
     if PAIR:
@@ -349,7 +339,7 @@ def _add_int4(
     at, steps, o, first, low, high, acc, I, WHOLE: tl.constexpr, GROUP: tl.constexpr, PRECISION: tl.constexpr
 ):  # fmt: skip
     """acc [PARTS, BO, N] and a group a part of 4-bit weights of outputs o times low and high [PARTS, GROUP / 2, N]."""
-    packed = _weights(at + o * (I // 2), first, I, WHOLE)
+    packed = load_weights(at + o * (I // 2), first, I, WHOLE)
     made = tl.dot(((packed & 15).to(tl.int8) - 8).to(low.dtype), low, input_precision=PRECISION)
     made = tl.dot(
         ((packed >> 4).to(tl.int8) - 8).to(low.dtype), high, made, input_precision=PRECISION

@@ -20,7 +20,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from heartlib.heartmula.kernels.launch import INTERPRETED, dependent_launch, wait_for_inputs
+from heartlib.heartmula.kernels.launch import (
+    INTERPRETED,
+    dependent_launch,
+    load_weights,
+    wait_for_inputs,
+)
 from heartlib.heartmula.kernels.tuning import key, table
 from heartlib.heartmula.weights import Weight
 
@@ -175,16 +180,6 @@ def _round_kernel(x, planes, steps, D, B: tl.constexpr, DEPENDENT: tl.constexpr)
 
 
 @triton.jit
-def _words(at, k, S, WHOLE: tl.constexpr):
-    """Weights [L, 1, BI], four a word; they are not needed again soon."""
-    if WHOLE:
-        part = tl.load(at, eviction_policy="evict_first")
-    else:
-        part = tl.load(at, mask=k < S, other=0)
-    return part
-
-
-@triton.jit
 def _fours(words):
     """Words [·, ·, BI] as four of [·, ·, BI / 4]: those that one load gives a thread."""
     pairs = tl.reshape(words, [words.shape[0], words.shape[1], words.shape[2] // 4, 2, 2])
@@ -292,18 +287,18 @@ def _linear_kernel(
     p = tl.arange(0, 2 * R)[None, :, None]
     lines = o.to(tl.int64)[:, None, None]
     at = w + lines * S + k
-    p0 = _words(at, k, S, WHOLE)
+    p0 = load_weights(at, k, S, WHOLE)
     s0 = _group_steps(scale, lines, k, S, FOUR, WHOLE)
     p1, p2, p3 = p0, p0, p0
     s1, s2, s3 = s0, s0, s0
     if EARLY > 1:
-        p1 = _words(at + BI, BI + k, S, WHOLE)
+        p1 = load_weights(at + BI, BI + k, S, WHOLE)
         s1 = _group_steps(scale, lines, BI + k, S, FOUR, WHOLE)
     if EARLY > 2:
-        p2 = _words(at + 2 * BI, 2 * BI + k, S, WHOLE)
+        p2 = load_weights(at + 2 * BI, 2 * BI + k, S, WHOLE)
         s2 = _group_steps(scale, lines, 2 * BI + k, S, FOUR, WHOLE)
     if EARLY > 3:
-        p3 = _words(at + 3 * BI, 3 * BI + k, S, WHOLE)
+        p3 = load_weights(at + 3 * BI, 3 * BI + k, S, WHOLE)
         s3 = _group_steps(scale, lines, 3 * BI + k, S, FOUR, WHOLE)
     worth = 0.0625  # of a weight that came as 16 times itself
     if not FOUR:
@@ -328,7 +323,7 @@ def _linear_kernel(
             part, each = p3, s3
         acc = _times(acc, part, each, x, tile * BI + k, p, rows, S, FOUR, WHOLE, FULL, DP4A)
     for start in tl.range(EARLY * BI, S, BI):
-        part = _words(at + start, start + k, S, WHOLE)
+        part = load_weights(at + start, start + k, S, WHOLE)
         each = _group_steps(scale, lines, start + k, S, FOUR, WHOLE)
         acc = _times(acc, part, each, x, start + k, p, rows, S, FOUR, WHOLE, FULL, DP4A)
     high, low = tl.split(tl.reshape(tl.sum(acc, 2), [L, R, 2]))
