@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heartlib.cli import codec
-from heartlib.cli.generate import add_model, add_sampling, placement_of, report, settings_of
+from heartlib.cli.generate import (
+    add_model,
+    add_reference,
+    add_sampling,
+    placement_of,
+    report,
+    settings_of,
+)
 from heartlib.errors import HeartlibError, UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +55,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="TEXT",
         help="the style, or a file of it (default: what the song file tells)",
     )
+    add_reference(song)
     song.add_argument(
         "--from",
         dest="start",
@@ -96,7 +104,6 @@ def main(args: argparse.Namespace) -> int:
     from heartlib.cli.progress import Interrupt, Progress
     from heartlib.heartcodec import HeartCodecConfig
     from heartlib.pipelines.extension import Cut, extend
-    from heartlib.pipelines.inputs import check_lyrics, check_tags
     from heartlib.pipelines.music_generation import HeartMuLaGenPipeline
     from heartlib.pipelines.placement import Placement
     from heartlib.pipelines.settings import GenerationSettings
@@ -116,7 +123,7 @@ def main(args: argparse.Namespace) -> int:
         )
     cut = Cut.at(wave.shape[1], rate, args.start, _number("--crossfade", args.crossfade))
     pipe = HeartMuLaGenPipeline(paths, placement, lazy_load=args.lazy_load, memory=args.memory)
-    lyrics, tags = check_lyrics(lyrics), check_tags(tags, paths.root)
+    lyrics, tags, settings = pipe.checked(lyrics, tags, settings)
     pipe.prepare(lyrics, tags, settings, prefix=cut.frames)
     with Progress(quiet=args.quiet) as progress, Interrupt() as interrupt:
         codes = _codes(args, wave, rate, cut, progress)

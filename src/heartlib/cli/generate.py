@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   The morning light is on the sea" --tags folk,male,guitar --seed 7 --length 30 -o song.wav
   heartlib generate --like song.mp3 -o again.flac            # the same song, sample by sample
   heartlib generate --like song.mp3 --seed 8 -o other.mp3    # the same words, another song
+  heartlib generate --lyrics-file song.txt --reference other.mp3    # in the style of a recording
   heartlib generate --lyrics-file song.txt --tags-file tags.txt --best-of 4    # keep the best of 4
   heartlib generate --lyrics-file song.txt --tags-file tags.txt --repair     # sing again what is not understood
   heartlib generate --model ./ckpt --version 3B --device cuda --lyrics-file song.txt --tags-file tags.txt
@@ -49,6 +50,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="SONG",
         help="lyrics, tags, seed, settings and model of a song made before",
     )
+    add_reference(song)
     song.add_argument(
         "--seed", type=int, metavar="N", help="another seed, another song (default: random)"
     )
@@ -72,6 +74,15 @@ def add_parser(subparsers: Any) -> None:
     takes.add_flags(parser)
     repairs.add_flags(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no report")
+
+
+def add_reference(song: Any) -> None:
+    """A recording to take after."""
+    song.add_argument(
+        "--reference",
+        metavar="FILE",
+        help="a recording whose style to take after, beside the tags or in their place",
+    )
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -138,13 +149,17 @@ def main(args: argparse.Namespace) -> int:
     repairs.check_flags(args)
     like = _read_like(args.like) if args.like else {}
     lyrics = _text(args.lyrics, args.lyrics_file, "lyrics", like)
-    tags = _text(args.tags, args.tags_file, "tags", like)
+    settings = settings_of(args, like.get("settings", {}))
+    if settings.get("reference") and not like and args.tags is None and args.tags_file is None:
+        tags = ""
+    else:
+        tags = _text(args.tags, args.tags_file, "tags", like)
 
     from heartlib import audio
     from heartlib.pipelines.settings import GenerationSettings
 
     audio.check_output(args.output, overwrite=args.overwrite)
-    settings = GenerationSettings(**settings_of(args, like.get("settings", {})))
+    settings = GenerationSettings(**settings)
 
     from heartlib import checkpoints
     from heartlib.cli.progress import Interrupt, Progress
@@ -154,6 +169,7 @@ def main(args: argparse.Namespace) -> int:
     placement = Placement.resolve(**placement_of(args, like.get("settings", {})))
     paths = checkpoints.find(*_model(args, like))
     pipe = HeartMuLaGenPipeline(paths, placement, lazy_load=args.lazy_load, memory=args.memory)
+    lyrics, tags, settings = pipe.checked(lyrics, tags, settings)
     if like:
         _check_same_model(args.like, like["model"], paths.name, pipe.model_hash)
         _use_threads(like["settings"].get("threads"))
@@ -230,6 +246,7 @@ def settings_of(args: argparse.Namespace, like: dict[str, Any]) -> dict[str, Any
         "num_steps": args.steps,
         "guidance_scale": args.guidance,
         "seed": args.seed,
+        "reference": args.reference,
     }
     names = (*given, "max_audio_length_ms")
     chosen = {name: like[name] for name in names if like.get(name) is not None}
@@ -298,5 +315,7 @@ def report(song: "Song", path: Path) -> None:
     print(f"file    {path}")
     print(f"length  {song.duration:.1f} s{limit}")
     print(f"seed    {song.seed}")
+    if reference := song.settings.get("reference"):
+        print(f"like    {reference['file']}; tags {song.tags or 'none'}")
     print(f"speed   {song.speed:.1f} x real time ({took})")
     print(f"memory  {peak_memory()} at most")

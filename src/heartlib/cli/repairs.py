@@ -33,7 +33,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--repair-above",
         type=float,
         metavar="SHARE",
-        help="of a section's phonemes that may be misheard before it is sung again (default: 0.25)",
+        help="of a section's phonemes that may be misheard before it is sung again (default: 0.2)",
     )
 
 

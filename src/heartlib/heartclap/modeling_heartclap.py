@@ -6,7 +6,7 @@ Source: "HeartMuLa", arXiv 2601.10547, HeartCLAP: a linear projection each, L2-n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -162,18 +162,30 @@ class HeartCLAP(nn.Module):
         A clip is 10 s of the mean of all channels. UsageError where there is no sample, or where
         nothing finite comes of them.
         """
+        total = torch.zeros(self.config.embed_dim, device=self.device)
+        for clips in self._clips(pieces, sample_rate):
+            total += clips.sum(0)
+        return F.normalize(total, dim=-1).to(self.log_scale.dtype)
+
+    @torch.inference_mode()
+    def embed_clips(self, wave: np.ndarray, sample_rate: int) -> Tensor:
+        """Audio float32 [channels, n] → a unit vector for each of its clips of 10 s, [clips, D]; raises as `embed_pieces`."""
+        return torch.cat(list(self._clips([wave], sample_rate)))
+
+    def _clips(self, pieces: Iterable[np.ndarray], sample_rate: int) -> Iterator[Tensor]:
+        """Unit vectors [B, D] of some clips at a time; at least one."""
         config = self.config
         size = config.clip_frames * config.hop_length
         mono = resample_pieces((p.mean(0) for p in pieces), sample_rate, config.sample_rate)
-        clips, total = clips_of(mono, size), torch.zeros(config.embed_dim, device=self.device)
-        count = 0
+        clips, count = clips_of(mono, size), 0
         while rows := list(islice(clips, CLIPS_AT_ONCE)):
             mel = self.mel(torch.from_numpy(np.stack(rows)).to(self.device))  # [B, n_mels, F]
-            embedded = self.audio(mel.to(self.log_scale.dtype))
-            total += F.normalize(embedded.float(), dim=-1).sum(0)
+            embedded = F.normalize(self.audio(mel.to(self.log_scale.dtype)).float(), dim=-1)
+            if not embedded.isfinite().all():
+                raise UsageError(
+                    "audio to embed holds samples that are not finite, or far too large"
+                )
             count += len(rows)
+            yield embedded
         if not count:
             raise UsageError("audio to embed has no samples")
-        if not total.isfinite().all():
-            raise UsageError("audio to embed holds samples that are not finite, or far too large")
-        return F.normalize(total, dim=-1).to(self.log_scale.dtype)

@@ -9,6 +9,7 @@ from typing import Any
 from heartlib.errors import CheckpointError
 
 FRAME_MS = 80  # of sound in a frame of codes
+STYLE_ENCODERS = ("muq-mulan", "heartclap")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def _stack(part: str, flavor: str, override: StackConfig | None) -> StackConfig:
 class HeartMuLaConfig:
     """Architecture of the language model (config.json).
 
-    `backbone_config` and `decoder_config` override the flavors' sizes where given.
+    `backbone_config` and `decoder_config` override the flavors' sizes where given. style_encoder: whose embeddings of a
+    reference audio, [muq_dim], the model learned from: "muq-mulan", as published, or "heartclap".
     """
 
     backbone_flavor: str = "llama-3B"
@@ -88,6 +90,7 @@ class HeartMuLaConfig:
     muq_dim: int = 512
     backbone_config: StackConfig | None = None
     decoder_config: StackConfig | None = None
+    style_encoder: str = "muq-mulan"
 
     def __post_init__(self) -> None:
         for name in ("text_vocab_size", "audio_vocab_size", "audio_num_codebooks", "muq_dim"):
@@ -100,6 +103,10 @@ class HeartMuLaConfig:
             raise CheckpointError(
                 f"the depth decoder has {self.decoder.max_seq_len} positions "
                 f"for {self.audio_num_codebooks} codebooks"
+            )
+        if self.style_encoder not in STYLE_ENCODERS:
+            raise CheckpointError(
+                f"style_encoder {self.style_encoder!r} is not known; known: {', '.join(STYLE_ENCODERS)}"
             )
         _stack("backbone", self.backbone_flavor, self.backbone_config)
 

@@ -57,14 +57,14 @@ def build_prompt(
     """The prompt of a song: tags, one reference slot, lyrics.
 
     lyrics: lines with section markers such as `[Verse]` on their own; tags: comma-separated;
-    muq_embed [muq_dim]: style embedding of a reference audio, if any.
+    muq_embed [muq_dim]: style embedding of a reference audio, if any; with one, the tags may be empty.
     Raises `UsageError` for empty lyrics or tags and for text beyond the model's positions,
     `CheckpointError` for a tokenizer that is not this model's.
     """
     lyrics = lyrics.strip().lower()
     if not lyrics:
         raise UsageError("the lyrics are empty; for music without singing give [Instrumental]")
-    if wrap_tags(tags) == "<tag></tag>":
+    if muq_embed is None and wrap_tags(tags) == "<tag></tag>":
         raise UsageError("the tags are empty; give at least one, such as: pop,piano,female")
     if muq_embed is not None and muq_embed.shape != (config.muq_dim,):
         raise UsageError(

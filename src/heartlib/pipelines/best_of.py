@@ -10,7 +10,6 @@ from typing import Any
 
 from heartlib import audio
 from heartlib.errors import UsageError
-from heartlib.pipelines.inputs import check_lyrics, check_tags
 from heartlib.pipelines.listening import Listeners, SongScore
 from heartlib.pipelines.music_generation import Cancelled, HeartMuLaGenPipeline, Progress
 from heartlib.pipelines.settings import FRAME_MS, SEEDS, GenerationSettings
@@ -95,8 +94,7 @@ class Takes:
         """
         settings = settings or GenerationSettings()
         seeds = take_seeds(settings.seed, count)
-        root = self.pipe.paths.root
-        lyrics, tags = check_lyrics(lyrics), check_tags(tags, root)
+        lyrics, tags, settings = self.pipe.checked(lyrics, tags, settings)
         self.pipe.prepare(lyrics, tags, settings)
         language = self.listeners.prepare(lyrics, language)
         best: Take | None = None

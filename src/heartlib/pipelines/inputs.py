@@ -69,14 +69,14 @@ def check_lyrics(lyrics: str) -> str:
     return lyrics.strip("\ufeff\r\n \t").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def check_tags(tags: str, root: Path) -> str:
-    """Tags as the model reads them, "pop,female"; UsageError where they are empty or unknown.
+def check_tags(tags: str, root: Path, *, optional: bool = False) -> str:
+    """Tags as the model reads them, "pop,female"; UsageError where they are unknown, or empty and not `optional`.
 
     A checkpoint with a tags.json ({category: [tag, ...]}) in its folder `root` takes only those.
     """
     inner = re.sub(r"^\s*<tag>|</tag>\s*$", "", tags.strip(), flags=re.IGNORECASE)
     names = [name.strip().lower() for name in re.split(r"[,\n]", inner) if name.strip()]
-    if not names:
+    if not names and not optional:
         raise UsageError("the tags are empty; give some, like pop,female,piano")
     known = known_tags(root)
     every = sorted({tag for group in known.values() for tag in group})

@@ -50,6 +50,7 @@ from heartlib.pipelines.placement import (
     mula_bytes,
     weights_bytes,
 )
+from heartlib.pipelines.reference import Reference, reference_of
 from heartlib.pipelines.request import Request, memory_errors, on_threads
 from heartlib.pipelines.settings import FRAME_MS, GenerationSettings
 from heartlib.pipelines.song import Song
@@ -149,22 +150,26 @@ class HeartMuLaGenPipeline:
     ) -> Song:
         """The published form: {"lyrics": ..., "tags": ...}, each text or the path of a text file.
 
+        "ref_audio", the path of a recording to take after, may be there too; the tags may then be left out.
         Writes `save_path` where it is given, which must not exist unless `overwrite`. Raises as
         `generate` and `Song.save` do, before any work where that is possible.
         """
-        missing = [name for name in ("lyrics", "tags") if name not in inputs]
+        reference = inputs.get("ref_audio")
+        needed = ("lyrics", "tags") if reference is None else ("lyrics",)
+        missing = [name for name in needed if name not in inputs]
         if missing:
             raise UsageError(f"inputs need 'lyrics' and 'tags'; {missing[0]!r} is missing")
         if save_path is not None:
             audio.check_output(save_path, overwrite=overwrite)
         song = self.generate(
             text_or_file(inputs["lyrics"], "lyrics"),
-            text_or_file(inputs["tags"], "tags"),
+            text_or_file(inputs.get("tags", ""), "tags"),
             max_audio_length_ms=max_audio_length_ms,
             temperature=temperature,
             topk=topk,
             cfg_scale=cfg_scale,
             seed=seed,
+            reference=reference,
         )
         if save_path is not None:
             song.save(save_path, overwrite=overwrite)
@@ -182,6 +187,7 @@ class HeartMuLaGenPipeline:
         seed: int | None = None,
         num_steps: int | None = None,
         guidance_scale: float | None = None,
+        reference: Reference | Mapping[str, str] | str | Path | None = None,
         prefix_codes: torch.Tensor | None = None,
         progress: Progress | None = None,
         cancel: threading.Event | None = None,
@@ -191,7 +197,7 @@ class HeartMuLaGenPipeline:
         max_audio_length_ms: None for as long as the longest song that the model learned from, where
         its gen_config.json tells (longest_song_ms), else as long as it can, up to 240 s. num_steps,
         guidance_scale: None for what the codec's config tells. seed: None draws one; the song tells
-        it. prefix_codes [K, T]: the song's first T frames, after which it goes on; they are part of
+        it. reference: a recording whose style to take after; the tags may then be empty. prefix_codes [K, T]: the song's first T frames, after which it goes on; they are part of
         the lyrics, the length and the song that is returned.
         progress("singing" or "decoding", frames done, frames at most).
         cancel: set while singing, what was sung is decoded; set while decoding, the windows
@@ -209,6 +215,7 @@ class HeartMuLaGenPipeline:
                 num_steps=num_steps,
                 guidance_scale=guidance_scale,
                 seed=seed,
+                reference=reference,
             ),
             prefix_codes,
         )
@@ -263,6 +270,7 @@ class HeartMuLaGenPipeline:
         seed: int | None = None,
         num_steps: int | None = None,
         guidance_scale: float | None = None,
+        reference: Reference | Mapping[str, str] | str | Path | None = None,
         progress: Progress | None = None,
         cancel: threading.Event | None = None,
     ) -> SongStream:
@@ -281,6 +289,7 @@ class HeartMuLaGenPipeline:
             num_steps=num_steps,
             guidance_scale=guidance_scale,
             seed=seed,
+            reference=reference,
         )
         return SongStream(self, self._request(lyrics, tags, settings, None), progress, cancel)
 
@@ -294,7 +303,7 @@ class HeartMuLaGenPipeline:
         """What is asked for, checked, with a seed; UsageError for what is not allowed."""
         if settings.seed is None:
             settings = replace(settings, seed=secrets.randbelow(2**31))
-        lyrics, tags = check_lyrics(lyrics), check_tags(tags, self.paths.root)
+        lyrics, tags, settings = self.checked(lyrics, tags, settings)
         prefix = as_prefix(prefix_codes, self.config, self.gen_config.audio_eos_id)
         prompt, frames = self.prepare(lyrics, tags, settings, prefix=prefix.shape[1])
         settings = replace(settings, max_audio_length_ms=frames * FRAME_MS)
@@ -311,6 +320,9 @@ class HeartMuLaGenPipeline:
     ) -> Song:
         whole = waveform.shape[-1] * 1000 // sample_rate >= codes.shape[-1] * FRAME_MS
         given = request.prefix.shape[1]
+        settings = asdict(request.settings)
+        if settings["reference"] is None:
+            del settings["reference"]
         return Song(
             waveform=waveform,
             sample_rate=sample_rate,
@@ -318,7 +330,7 @@ class HeartMuLaGenPipeline:
             seed=request.settings.seed or 0,
             lyrics=request.lyrics,
             tags=request.tags,
-            settings=asdict(request.settings)
+            settings=settings
             | self.placement.to_dict()
             | {"threads": torch.get_num_threads(), "torch": torch.__version__},
             timings=timings,
@@ -328,12 +340,32 @@ class HeartMuLaGenPipeline:
             extended={"frames": given} if given else None,
         )
 
+    def checked(
+        self, lyrics: str, tags: str, settings: GenerationSettings
+    ) -> tuple[str, str, GenerationSettings]:
+        """Lyrics and tags as they are sung, and settings whose reference, if any, has been heard; raises as `generate`."""
+        lyrics, root = check_lyrics(lyrics), self.paths.root
+        tags = check_tags(tags, root, optional=settings.reference is not None)
+        heard = reference_of(settings.reference, self.config, root, self.placement.codec_device)
+        if heard is not None and not tags:
+            tags = check_tags(heard.tags, root, optional=True)
+        return lyrics, tags, replace(settings, reference=heard)
+
     def prepare(
         self, lyrics: str, tags: str, settings: GenerationSettings, *, prefix: int = 0
     ) -> tuple[Prompt, int]:
-        """The prompt and how many frames may follow it, `prefix` of them given; UsageError where they do not fit."""
+        """The prompt and how many frames may follow it, `prefix` of them given; UsageError where they do not fit.
+
+        All of it `checked`.
+        """
+        style = settings.reference
         prompt = build_prompt(
-            self.tokenizer, lyrics, tags, config=self.config, gen_config=self.gen_config
+            self.tokenizer,
+            lyrics,
+            tags,
+            config=self.config,
+            gen_config=self.gen_config,
+            muq_embed=style.embedding if isinstance(style, Reference) else None,
         )
         frames = settings.frames(
             positions=self.config.backbone.max_seq_len,

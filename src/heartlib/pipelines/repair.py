@@ -27,7 +27,6 @@ from heartlib import audio
 from heartlib.errors import UsageError
 from heartlib.evaluation.adherence import Adherence, sections
 from heartlib.heartmula.generation import NothingSung
-from heartlib.pipelines.inputs import check_lyrics, check_tags
 from heartlib.pipelines.listening import Hearing, Listeners, SongScore
 from heartlib.pipelines.music_generation import Cancelled, HeartMuLaGenPipeline, Progress
 from heartlib.pipelines.section_times import section_starts
@@ -154,7 +153,7 @@ class Repairs:
         check_budget(tries, above, settings.seed)
         if settings.seed is None:
             settings = replace(settings, seed=secrets.randbelow(2**31))
-        lyrics, tags = check_lyrics(lyrics), check_tags(tags, self.pipe.paths.root)
+        lyrics, tags, settings = self.pipe.checked(lyrics, tags, settings)
         self.pipe.prepare(lyrics, tags, settings)
         known = self.listeners.prepare(lyrics, language)
         if known is None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from heartlib.errors import UsageError
 from heartlib.heartcodec.configuration_heartcodec import HeartCodecConfig
 from heartlib.heartmula.configuration_heartmula import FRAME_MS
+
+if TYPE_CHECKING:
+    from heartlib.pipelines.reference import Reference
 
 LONGEST_MS = 240_000
 SEEDS = 2**63
@@ -20,7 +26,8 @@ class GenerationSettings:
     max_audio_length_ms: None for as long as the longest song that the model learned from, where its
     checkpoint tells, else for as long as it can sing, up to 240 s.
     num_steps, guidance_scale: of the codec's flow matching, None for what its config tells; the
-    others of the language model. seed: None draws one.
+    others of the language model. seed: None draws one. reference: a recording whose style to take after, its path or
+    what `pipelines.reference` makes of it.
     """
 
     max_audio_length_ms: int | None = None
@@ -30,6 +37,7 @@ class GenerationSettings:
     num_steps: int | None = None
     guidance_scale: float | None = None
     seed: int | None = None
+    reference: Reference | Mapping[str, str] | str | Path | None = None
 
     def __post_init__(self):
         for name in ("temperature", "cfg_scale"):

@@ -51,10 +51,14 @@ class Song:
     def metadata(self) -> dict[str, Any]:
         """What goes into the file: enough to make the song again, where it does not extend another."""
         first = next((x for x in self.lyrics.split("\n") if x and not x.startswith("[")), "")
+        reference = self.settings.get("reference")
+        style = ", ".join(
+            part for part in (self.tags, reference and f"like {reference['file']}") if part
+        )
         extended = {} if self.extended is None else {"extended": self.extended}
         return extended | {
             "title": first.strip() or f"Instrumental {self.seed}",
-            "comment": f"{self.tags}; seed {self.seed}; {self.model['name']} {self.model['hash']}; "
+            "comment": f"{style}; seed {self.seed}; {self.model['name']} {self.model['hash']}; "
             f"heartlib {heartlib.__version__}",
             "lyrics": self.lyrics,
             "tags": self.tags,

@@ -1,6 +1,6 @@
 """Put trained parts together as one checkpoint folder, int8 on disk.
 
-The scalar codec's encoder, which only training needs, stays behind.
+The scalar codec's encoder, which only training needs, stays behind. A part that is not given is left as it is in --out.
 
     python -m heartlib.training.assemble --codec runs/flow/HeartCodec-oss \\
         --encoder runs/rvq/HeartCodec-oss-encoder --lm runs/lm --out src/heartlib/nano
@@ -70,25 +70,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name in ("codec", "encoder", "lm", "out"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    for name in ("transcriptor", "clap"):
-        parser.add_argument(f"--{name}", type=Path, help="a listener's folder, if there is one")
+    parser.add_argument("--out", type=Path, required=True)
+    for name in ("codec", "encoder", "transcriptor", "clap"):
+        parser.add_argument(f"--{name}", type=Path, help="its folder")
+    parser.add_argument("--lm", type=Path, help="folder of HeartMuLa-oss-nano and its tokenizer")
     parser.add_argument("--dtype", choices=("int8", "bfloat16", "float32"), default="int8")
     arguments = parser.parse_args()
     dtype = getattr(torch, arguments.dtype)
-    codec = load_for_saving(arguments.codec)
-    codec.scalar_model.encoder = None
-    checkpoints.save_pretrained(codec, arguments.out / "HeartCodec-oss", dtype=dtype)
-    mula = HeartMuLa.from_pretrained(arguments.lm / "HeartMuLa-oss-nano")
-    checkpoints.save_pretrained(mula, arguments.out / "HeartMuLa-oss-nano", dtype=dtype)
-    copy_as(arguments.encoder, arguments.out / "HeartCodec-oss-encoder", dtype, "encoder")
+    if arguments.codec:
+        codec = load_for_saving(arguments.codec)
+        codec.scalar_model.encoder = None
+        checkpoints.save_pretrained(codec, arguments.out / "HeartCodec-oss", dtype=dtype)
+    if arguments.lm:
+        mula = HeartMuLa.from_pretrained(arguments.lm / "HeartMuLa-oss-nano", int8=False)
+        checkpoints.save_pretrained(mula, arguments.out / "HeartMuLa-oss-nano", dtype=dtype)
+        copy_tokenizer(arguments.lm, arguments.out)
+        shutil.copyfile(arguments.lm / "gen_config.json", arguments.out / "gen_config.json")
+    if arguments.encoder:
+        copy_as(arguments.encoder, arguments.out / "HeartCodec-oss-encoder", dtype, "encoder")
     if arguments.transcriptor:
         copy_as(arguments.transcriptor, arguments.out / "HeartTranscriptor-oss", dtype)
     if arguments.clap:
         copy_as(arguments.clap, arguments.out / "HeartCLAP-oss", dtype)
-    copy_tokenizer(arguments.lm, arguments.out)
-    shutil.copyfile(arguments.lm / "gen_config.json", arguments.out / "gen_config.json")
     text = json.dumps(tags_by_category(), indent=1) + "\n"
     (arguments.out / "tags.json").write_text(text, encoding="utf-8")
     total = sum(p.stat().st_size for p in arguments.out.rglob("*") if p.is_file())

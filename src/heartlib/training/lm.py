@@ -2,6 +2,7 @@
 
     heartlib train lm --data runs/codes --tokenizer tokenizer.json --out runs/lm --minutes 8
     heartlib train lm --config full --data codes --tokenizer tokenizer.json --out runs/3B
+    heartlib train lm --config reference --init nano/HeartMuLa-oss-nano --data styled --tokenizer tokenizer.json --out runs/reference
     heartlib train lm --config sft --init runs/3B/HeartMuLa-oss-3B --data best --tokenizer tokenizer.json --out runs/sft
 
 The prompt and the padding are not predicted; every song ends with a frame of audio_eos_id in all
@@ -27,8 +28,9 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from heartlib import checkpoints
 from heartlib.errors import UsageError
-from heartlib.heartmula import HeartMuLa
+from heartlib.heartmula import GenConfig, HeartMuLa
 from heartlib.heartmula.configuration_heartmula import FRAME_MS
 from heartlib.training.lm_data import Batch, Collator, Song, ahead, plan_epoch, read_songs
 from heartlib.training.lm_recipe import LMOptions, LMRecipe
@@ -108,6 +110,14 @@ class Parts:
                     self.read.add((number, part))
                     recipe = self.recipe
                     songs += read_songs(part, self.tokenizer, recipe.gen_config, recipe.codebooks)
+        if most := self.recipe.first_frames:
+            songs = [replace(s, frames=s.frames[:most], sung=s.sung[:most]) for s in songs]
+        for song in songs if self.recipe.reference_share else ():
+            if song.styles is not None and song.styles.shape[1] != self.recipe.muq_dim:
+                raise UsageError(
+                    f"the styles of the data have {song.styles.shape[1]} numbers, the recipe's muq_dim is "
+                    f"{self.recipe.muq_dim}: give it that, or reference_share 0"
+                )
         return songs
 
     def more(self) -> list[Song]:
@@ -156,6 +166,11 @@ def train(recipe: LMRecipe, options: LMOptions) -> HeartMuLa:
         raise UsageError(f"no Codes folder in {', '.join(map(str, options.data))}")
     if recipe.pointer_weight and not any((song.sung >= 0).any() for song in songs):
         print("no song says when its words are sung: the pointer learns nothing")
+    if recipe.learn == "reference" and any(song.styles is None for song in songs):
+        raise UsageError(
+            "songs of the data have no styles to learn from: encode them with --clap or another "
+            "HeartCLAP folder"
+        )
     learned, held_out = split(songs, recipe)
     collate = Collator(
         tokenizer,
@@ -165,9 +180,20 @@ def train(recipe: LMRecipe, options: LMOptions) -> HeartMuLa:
         depth_share=recipe.depth_share,
         frame_noise=recipe.frame_noise,
         fixed_size=run.graphed,
+        reference_share=recipe.reference_share,
+        tagless_share=recipe.tagless_share,
     )
+    alone = (
+        recipe.learn == "reference"
+    )  # then it is asked what a style is worth where no tags are told
     exact = Collator(
-        tokenizer, recipe.gen_config, condition_dropout=0.0, tag_dropout=0.0, depth_share=1.0
+        tokenizer,
+        recipe.gen_config,
+        condition_dropout=0.0,
+        tag_dropout=0.0,
+        depth_share=1.0,
+        reference_share=float(alone),
+        tagless_share=1.0,
     )
     trainer = Trainer(run, recipe, tokenizer.get_vocab_size())
     model = trainer.model
@@ -219,6 +245,8 @@ def write(model: HeartMuLa, recipe: LMRecipe, options: LMOptions, longest: int) 
     out, dtype = options.out, getattr(torch, options.save_dtype)
     model.save_pretrained(out / f"HeartMuLa-oss-{recipe.version}", dtype=dtype)
     config = replace(recipe.gen_config, longest_song_ms=FRAME_MS * longest)
+    if recipe.learn == "reference" and options.init:  # its songs are as long as before
+        config = checkpoints.read_config(options.init.parent, GenConfig, "gen_config.json")
     text = json.dumps(config.to_dict(), indent=1) + "\n"
     (out / "gen_config.json").write_text(text, encoding="utf-8")
     if options.tokenizer.resolve() != (out / "tokenizer.json").resolve():

@@ -2,8 +2,9 @@
 
 A Codes folder holds songs.jsonl, lines {"id", "tags", "lyrics", "offset", "frames"}, and
 codes.safetensors with "codes", int16 [K, total frames]. A line may also have "words", [[start, end,
-word], …]: when each word of the lyrics is sung, in seconds; without the words, these are what spaces part.
-Legend: B songs, S positions, T frames of a song, K codebooks, N predicted frames of a batch.
+word], …]: when each word of the lyrics is sung, in seconds; without the words, these are what spaces part. And it may have "clips",
+[first, count]: rows of "styles", float16 [total clips, E], in codes.safetensors, embeddings of stretches of the song.
+Legend: B songs, S positions, T frames of a song, K codebooks, N predicted frames of a batch, C clips, E muq_dim.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ Item = TypeVar("Item")
 class Song:
     """One song: its tags' token ids one by one, its lyrics' ids, its frames with the end frame.
 
-    `sung` says for each frame which of the lyrics' ids is sung in it, −1 where none or not known.
+    `sung` says for each frame which of the lyrics' ids is sung in it, −1 where none or not known; `styles` are
+    the embeddings of its clips, None where there are none.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Song:
     lyrics: tuple[int, ...]
     frames: np.ndarray  # [T + 1, K]
     sung: np.ndarray  # int32 [T + 1]
+    styles: np.ndarray | None = None  # float32 [C, E]
 
     @property
     def positions(self) -> int:
@@ -65,6 +68,7 @@ class Batch:
     depth: Tensor  # int64 [M]: which of the N the depth decoder learns from
     sung: Tensor  # int64 [N]: the position in its row of the token sung in the next frame, or −1
     prompt: int  # positions of the longest prompt, or more
+    style: Tensor | None = None  # float32 [B, E]: of a reference, zeros where there is none
 
     @property
     def tensors(self) -> dict[str, Tensor]:
@@ -139,7 +143,8 @@ def read_songs(
     for name in ("songs.jsonl", "codes.safetensors"):
         if not (folder / name).is_file():
             raise HeartlibError(f"{name} is missing in {folder}; it must be a Codes folder")
-    codes = load_file(folder / "codes.safetensors")["codes"].T  # [total, K]
+    tensors = load_file(folder / "codes.safetensors")
+    codes, styles = tensors["codes"].T, tensors.get("styles")  # [total, K], [total clips, E]
     if codes.shape[1] != codebooks:
         raise HeartlibError(f"{folder} has {codes.shape[1]} codebooks, the recipe {codebooks}")
     if codes.min() < 0 or codes.max() >= gen_config.audio_eos_id - 1:
@@ -158,6 +163,15 @@ def read_songs(
                     f"song {entry['id']} has frames {start}…{start + count}, "
                     f"codes.safetensors {len(codes)}"
                 )
+            clips = None
+            if styles is not None and "clips" in entry:
+                first, rows = entry["clips"]
+                if first < 0 or rows < 1 or first + rows > len(styles):
+                    raise HeartlibError(
+                        f"song {entry['id']} has clips {first}…{first + rows}, "
+                        f"codes.safetensors {len(styles)}"
+                    )
+                clips = styles[first : first + rows].astype(np.float32)
             names = [tag.strip() for tag in entry["tags"].lower().split(",")]
             lyrics = entry["lyrics"].strip().lower()
             encoding = tokenizer.encode(lyrics)
@@ -168,6 +182,7 @@ def read_songs(
                     lyrics=tuple(bracket(encoding.ids, gen_config)),
                     frames=np.concatenate((codes[start : start + count].astype(np.int32), end)),
                     sung=sung_tokens(entry, lyrics, encoding),
+                    styles=clips,
                 )
             )
     if not songs:
@@ -225,6 +240,8 @@ class Collator:
     `frame_noise`: at most this share of a song's input codes is replaced by random ones (how much
     differs from song to song), so that the model neither learns songs by heart nor loses its place
     when, singing freely, it has sung a wrong code. What it must predict stays true.
+    `reference_share`: of the songs that have styles, how many are told one, the mean of some clips that follow one
+    another; `tagless_share`: of these, how many are told no tags, and the others a random share of theirs.
     `fixed_size`: batches of as many rows of one length have the same shapes, for CUDA graphs; the
     frames to predict are drawn, so that some are left out or counted twice.
     """
@@ -239,6 +256,8 @@ class Collator:
         depth_share: float,
         frame_noise: float = 0.0,
         fixed_size: bool = False,
+        reference_share: float = 0.0,
+        tagless_share: float = 0.5,
     ) -> None:
         self.gen_config = gen_config
         self.condition_dropout = condition_dropout
@@ -246,6 +265,7 @@ class Collator:
         self.depth_share = depth_share
         self.frame_noise = frame_noise
         self.fixed_size = fixed_size
+        self.reference_share, self.tagless_share = reference_share, tagless_share
         self.comma = tokenizer.encode(",").ids
         self.open_tags = tokenizer.encode("<tag>").ids
         self.close_tags = tokenizer.encode("</tag>").ids
@@ -265,11 +285,24 @@ class Collator:
         others = rng.integers(0, self.gen_config.audio_eos_id - 1, frames.shape, dtype=frames.dtype)
         return np.where(wrong, others, frames)
 
+    def style(self, song: Song, rng: np.random.Generator) -> np.ndarray | None:
+        """A unit vector [E] of some clips of a song, zeros for none; None where it has no styles, or none is asked for."""
+        if song.styles is None or not self.reference_share:
+            return None
+        if rng.random() >= self.reference_share:
+            return np.zeros_like(song.styles[0])
+        first = rng.integers(len(song.styles))
+        mean = song.styles[first : rng.integers(first, len(song.styles)) + 1].mean(0)
+        return mean / np.linalg.norm(mean)
+
     def __call__(self, songs: Sequence[Song], rng: np.random.Generator) -> Batch:
         """A batch of these songs on the CPU; `rng` decides what is dropped."""
-        prompts, slots = [], []
-        for song in songs:
-            kept = [tag for tag in song.tags if rng.random() >= self.tag_dropout]
+        prompts, slots, styles = [], [], [self.style(song, rng) for song in songs]
+        for song, style in zip(songs, styles, strict=True):
+            dropped = self.tag_dropout
+            if style is not None and style.any():
+                dropped = 1.0 if rng.random() < self.tagless_share else rng.random()
+            kept = [tag for tag in song.tags if rng.random() >= dropped]
             tag_ids = self.tag_ids(kept)
             slots.append(len(tag_ids))
             prompts.append([*tag_ids, self.gen_config.empty_id, *song.lyrics])
@@ -315,7 +348,17 @@ class Collator:
             torch.from_numpy(depth),
             torch.from_numpy(sung.astype(np.int64)),
             prompt,
+            stacked(styles),
         )
+
+
+def stacked(styles: Sequence[np.ndarray | None]) -> Tensor | None:
+    """The styles of a batch, [B, E], zeros where there is none; None where there is none at all."""
+    some = next((style for style in styles if style is not None), None)
+    if some is None:
+        return None
+    rows = [np.zeros_like(some) if style is None else style for style in styles]
+    return torch.from_numpy(np.stack(rows))
 
 
 def draw(count: int, wanted: int, rng: np.random.Generator) -> np.ndarray:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from heartlib.errors import UsageError
 from heartlib.heartmula import GenConfig, HeartMuLaConfig, StackConfig
+from heartlib.heartmula.configuration_heartmula import STYLE_ENCODERS
 from heartlib.training.recipe import Options, Recipe
 from heartlib.training.tokenizer import BOS_ID, EOS_ID
 
@@ -32,6 +33,7 @@ class LMRecipe(Recipe):
     codebooks: int = 8
     codebook_size: int = 512
     muq_dim: int = 512
+    style_encoder: str = "muq-mulan"  # whose embeddings the data has: muq-mulan or heartclap
 
     text_bos_id: int = BOS_ID  # of the tokenizer
     text_eos_id: int = EOS_ID
@@ -49,6 +51,10 @@ class LMRecipe(Recipe):
     pointer_layer: int = 3  # the pointer reads the backbone behind this many layers
     condition_dropout: float = 0.1
     tag_dropout: float = 0.05
+    reference_share: float = 0.5  # of the songs with styles, those that are told one
+    tagless_share: float = 0.5  # of those, the ones that are told no tags
+    first_frames: int = 0  # learn from so many of a song's first frames; 0: from all
+    learn: str = "all"  # or "reference": how the model hears a style, and nothing else
     frame_noise: float = 0.2
     own_share: float = 0.0  # of a row's frames, at most: heard as the model would sing them
     own_from: float = 0.3  # share of the schedule before that
@@ -61,9 +67,20 @@ class LMRecipe(Recipe):
         super().__post_init__()
         self.at_least(1, "batch_positions", "positions", "layers", "depth_layers", "muq_dim")
         self.at_least(2, "codebooks", "codebook_size")
-        self.at_least(0, "holdout", "pointer_weight", "lambda0")
+        self.at_least(0, "holdout", "pointer_weight", "lambda0", "first_frames")
         self.shares("beta2", "dropout", "condition_dropout", "tag_dropout", "frame_noise")
         self.shares("own_share")
+        for name in ("reference_share", "tagless_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be 0 to 1")
+        if self.learn not in ("all", "reference"):
+            raise UsageError(f"learn is {self.learn!r}; allowed are all, reference")
+        if self.style_encoder not in STYLE_ENCODERS:
+            raise UsageError(
+                f"style_encoder is {self.style_encoder!r}; allowed are {', '.join(STYLE_ENCODERS)}"
+            )
+        if self.learn == "reference" and (self.pointer_weight or not self.reference_share):
+            raise UsageError("learn reference needs pointer_weight 0 and a reference_share above 0")
         if len(self.lambda_k) not in (1, self.codebooks - 1):
             raise UsageError(
                 f"lambda_k takes 1 or {self.codebooks - 1} numbers, not {len(self.lambda_k)}"
@@ -96,6 +113,7 @@ class LMRecipe(Recipe):
             audio_vocab_size=self.codebook_size + 5,
             audio_num_codebooks=self.codebooks,
             muq_dim=self.muq_dim,
+            style_encoder=self.style_encoder,
             backbone_config=StackConfig(*backbone, self.positions),
             decoder_config=StackConfig(*depth, self.depth_feed_forward, 2 * self.codebooks),
         )

@@ -45,10 +45,11 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     """Matrices decay; norms, biases and embeddings do not."""
     plain = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
     matrices = [p for n, p in model.named_parameters() if p.ndim >= 2 and "embedding" not in n]
-    return [
-        {"params": matrices, "weight_decay": weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+    groups = [
+        {"params": [p for p in matrices if p.requires_grad], "weight_decay": weight_decay},
+        {"params": [p for p in plain if p.requires_grad], "weight_decay": 0.0},
     ]
+    return [group for group in groups if group["params"]]
 
 
 def logits_of(model: Callable[..., tuple[Tensor, Tensor]], batch: Batch) -> tuple[Tensor, Tensor]:
@@ -56,7 +57,7 @@ def logits_of(model: Callable[..., tuple[Tensor, Tensor]], batch: Batch) -> tupl
     return model(
         batch.tokens,
         batch.mask,
-        style=None,
+        style=batch.style,
         style_at=batch.style_at,
         unconditional=batch.unconditional,
         at=batch.at,
@@ -82,6 +83,9 @@ class Trainer:
         self.model = HeartMuLa(recipe.model_config(text_vocab_size))
         initialise(self.model, recipe.dropout)
         self.model.to(self.device).train()
+        if recipe.learn == "reference":
+            self.model.requires_grad_(False)
+            self.model.muq_linear.weight.requires_grad_(True)
         self.trained = nn.ModuleDict({"model": self.model})
         self.pointer, self.hook = None, None
         if recipe.pointer_weight:
@@ -128,14 +132,23 @@ class Trainer:
         return self.graphed(own, part, batch.prompt, **batch.tensors)
 
     def begin_with(self, folder: Path) -> None:
-        """Takes the weights of a trained model of the same shape."""
+        """Takes the weights of a trained model of the same shape.
+
+        Where nothing but the reference is learned, its style may have had another size: it is learned from zero, so
+        that the model first sings as if there were none.
+        """
         model = HeartMuLa.from_pretrained(folder, device=self.device, int8=False)
         config, mine = model.config, self.model.config
-        for name in ("backbone", "decoder", "text_vocab_size", "audio_vocab_size", "muq_dim"):
+        anew = self.recipe.learn == "reference"
+        names = ("backbone", "decoder", "text_vocab_size", "audio_vocab_size")
+        for name in names if anew else (*names, "muq_dim"):
             if getattr(config, name) != getattr(mine, name):
                 raise UsageError(
                     f"{folder} has another {name} than the recipe: {getattr(config, name)}, "
                     f"not {getattr(mine, name)}; give the recipe its sizes"
                 )
-        self.model.load_state_dict(model.state_dict())
+        weights = model.state_dict()
+        if anew:
+            weights["muq_linear.weight"] = torch.zeros_like(self.model.muq_linear.weight)
+        self.model.load_state_dict(weights)
         self.ema.take(self.model)
