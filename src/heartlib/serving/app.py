@@ -16,8 +16,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 import heartlib
 from heartlib.errors import HeartlibError
-from heartlib.serving import routes_about, routes_songs
+from heartlib.serving import routes_about, routes_media, routes_songs, speech
 from heartlib.serving.guard import Access, Guard
+from heartlib.serving.metrics import Counted, Metrics
 from heartlib.serving.problems import MEDIA_TYPE, Problem, problem_of
 from heartlib.serving.service import Service
 from heartlib.serving.views import ProblemView
@@ -43,8 +44,10 @@ def create_app(service: Service, access: Access) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.service = service
-    for routes in (routes_songs, routes_about):
+    for routes in (routes_songs, routes_media, speech, routes_about):
         app.include_router(routes.router)
+    app.state.metrics = Metrics(service)
+    app.add_middleware(Counted, metrics=app.state.metrics)
     app.add_middleware(Guard, access=access, limits=service.limits)
     if access.origins:
         app.add_middleware(

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from heartlib.serving.fair import FairQueue
 from heartlib.serving.folder import DataFolder
 from heartlib.serving.limits import Limits
 from heartlib.serving.messages import Message
+from heartlib.serving.sections import Sections
 from heartlib.serving.store import SongRow
 from heartlib.serving.worker import Worker
 
+FRAME_SECONDS = 0.08
 SINGER = "heartlib.serving.singer"
 GRACE_SECONDS = 10.0  # that a worker has to let a song go
 FAILED_STARTS = 3  # in a row, after which a song fails instead of waiting for the next
@@ -33,14 +36,21 @@ class Track:
     frames: int = 0
     most: int = 0
     seconds: float = 0.0
+    section: str | None = None
     listeners: int = 0
     timer: asyncio.TimerHandle | None = None
+
+    @cached_property
+    def sections(self) -> Sections:
+        """Of its lyrics."""
+        return Sections(self.row.request["lyrics"])
 
     def progress(self) -> dict[str, Any]:
         """What is known of it now, JSON-able."""
         if self.row.status == "waiting":
             return {"place": self.place}
-        return {"frames": self.frames, "most": self.most, "seconds": self.seconds}
+        names = ("frames", "most", "seconds", "section")
+        return {name: getattr(self, name) for name in names}
 
 
 class Dispatcher:
@@ -184,6 +194,7 @@ class Dispatcher:
     def _tell(self, track: Track, message: Message) -> None:
         if message["is"] == "frames":
             track.frames, track.most = message["frames"], message["most"]
+            track.section = track.sections.at(track.frames * FRAME_SECONDS)
             track.events.add("frames", **track.progress())
         elif message["is"] == "sound":
             track.seconds = message["seconds"]

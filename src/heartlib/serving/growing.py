@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from heartlib.errors import HeartlibError
 from heartlib.serving.live import LIVE_FORMATS
+from heartlib.serving.problems import Problem
 
 if TYPE_CHECKING:
     from heartlib.serving.dispatcher import Dispatcher, Track
@@ -40,7 +41,9 @@ class GrowingAudio:
             if self._track.seconds > 0:
                 break
         row = self._track.row
-        if self._track.seconds == 0 and row.status != "done":
+        if self._track.seconds == 0 and not row.finished:
+            raise Problem(503, "the server is stopping", retry_after=10)
+        if row.status in ("failed", "cancelled"):
             raise HeartlibError(f"there is nothing to hear: the song is {row.status}")
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from typing_extensions import Self
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{24}$")]
 Format = Literal["mp3", "wav", "flac", "ogg"]
@@ -31,19 +32,46 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class Extension(Strict):
-    """Another song that is kept up to a moment and goes on from there: one of `song` and `upload`."""
+class Source(Strict):
+    """A sound of yours: one of `song` and `upload`."""
 
     song: Id | None = Field(None, description="id of a finished song")
     upload: Id | None = Field(None, description="id of an upload")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.song is None) == (self.upload is None):
+            raise ValueError("give one of song and upload")
+        return self
+
+
+class Extension(Source):
+    """Another sound that is kept up to a moment, after which the song goes on: one of `song` and `upload`."""
+
     start: Seconds | None = Field(
         None, alias="from", description="seconds that are kept; all of it where it is left out"
     )
 
+
+class TranscriptionRequest(Source):
+    """What is sung, with times; of given lyrics the times alone."""
+
+    language: str | None = Field(None, pattern=r"^[a-z]{2,3}$", description="heard if left out")
+    lyrics: Lyrics | None = Field(None, description="the words, whose times are wanted")
+    format: Literal["json", "txt", "srt", "lrc"] = "json"
+
+
+class SearchRequest(Strict):
+    """Finished songs of yours that sound like a text, like a sound, or like both."""
+
+    text: str | None = Field(None, min_length=1, max_length=1000)
+    like: Source | None = None
+    count: int = Field(10, ge=1, le=100)
+
     @model_validator(mode="after")
-    def _one(self) -> Extension:
-        if (self.song is None) == (self.upload is None):
-            raise ValueError("give one of song and upload")
+    def _some(self) -> Self:
+        if self.like is None and not (self.text or "").strip():
+            raise ValueError("give text, like, or both")
         return self
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 
 import heartlib
+from heartlib.serving.metrics import CONTENT_TYPE
+from heartlib.serving.problems import Problem
 from heartlib.serving.routes_songs import Owner, Serving, problems
 from heartlib.serving.views import ModelsView, ModelView
 
@@ -25,8 +27,6 @@ async def models(service: Serving, owner: Owner) -> ModelsView:
 @router.get("/health", responses=problems(503))
 async def health(service: Serving) -> dict[str, Any]:
     """Whether songs are taken, and how many wait and are sung."""
-    from heartlib.serving.problems import Problem
-
     if not service.accepting:
         raise Problem(503, "the server is stopping")
     dispatcher = service.dispatcher
@@ -36,3 +36,13 @@ async def health(service: Serving) -> dict[str, Any]:
         "waiting": len(dispatcher.queue),
         "singing": dispatcher.singing,
     }
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses=problems() | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def metrics(request: Request) -> Response:
+    """What the server counts, for Prometheus; with a key, where there are keys."""
+    return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE)

@@ -8,21 +8,31 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from heartlib.outputs import write_text
 from heartlib.serving.dispatcher import Dispatcher, Track
 from heartlib.serving.events import Event, Events
 from heartlib.serving.folder import DataFolder, is_id, new_id
 from heartlib.serving.growing import GrowingAudio
 from heartlib.serving.limits import Limits
+from heartlib.serving.listening import Listening
 from heartlib.serving.model import ServedModel
 from heartlib.serving.problems import Problem
-from heartlib.serving.requests import SEEDS, SongRequest
-from heartlib.serving.store import SongRow, Store
+from heartlib.serving.requests import (
+    SEEDS,
+    SearchRequest,
+    SongRequest,
+    Source,
+    TranscriptionRequest,
+)
+from heartlib.serving.store import SongRow, Store, UploadRow
+from heartlib.serving.uploads import Uploads
 
 Result = TypeVar("Result")
 RETRY_SECONDS = 10
@@ -32,7 +42,7 @@ RETRY_SECONDS = 10
 class ServiceSettings:
     """What is served and from where. idle: seconds without a song after which models leave the memory.
 
-    device: "cpu", "cuda", ... or None, which chooses. songs: at once on a GPU.
+    listener: the folder of a transcriptor and a HeartCLAP, or "nano". device: "cpu", "cuda", ... or None, which chooses. songs: at once on a GPU.
     """
 
     data: Path
@@ -40,13 +50,14 @@ class ServiceSettings:
     version: str | None = None
     device: str | None = None
     quantization: str | None = None
+    listener: str = "nano"
     idle: float = 300.0
     songs: int = 16
     limits: Limits = field(default_factory=Limits)
 
     def worker(self) -> dict[str, Any]:
         """What a worker is told, JSON-able."""
-        names = ("model", "version", "device", "quantization", "songs")
+        names = ("model", "version", "device", "quantization", "songs", "listener")
         return {name: getattr(self, name) for name in names}
 
 
@@ -78,6 +89,9 @@ class Service:
         self.dispatcher = Dispatcher(
             self.settings.worker(), self.folder, self.limits, self.settings.idle, self._save
         )
+        worker = self.settings.worker()
+        self.listening = Listening(worker, self.limits, self.settings.idle)
+        self._taking = Uploads(self.folder, self.limits)
         self.accepting = True
         for row in waiting:
             self.dispatcher.add(row)
@@ -90,7 +104,7 @@ class Service:
     async def stop(self) -> None:
         """Takes no more songs, ends open streams, stops the workers; unfinished songs stay in the store."""
         self.close_streams()
-        await self.dispatcher.close()
+        await asyncio.gather(self.dispatcher.close(), self.listening.close())
         await self._stored(self.store.close)
         self._pool.shutdown()
         self.folder.close()
@@ -178,6 +192,20 @@ class Service:
         await self._stored(self.store.remove_song, id)
         return row
 
+    async def finished(self, owner: str, id: str) -> SongRow:
+        """A song, waited for until it is finished. Problem 404; 503 where the server stops before."""
+        async for event in await self.events(owner, id):
+            if event.last:
+                return await self._row(owner, id)
+        raise Problem(503, "the server is stopping", retry_after=RETRY_SECONDS)
+
+    async def give_up(self, owner: str, id: str) -> None:
+        """Cancels a song where it is not finished: whoever waited for it is gone."""
+        track = self.dispatcher.tracks.get(id)
+        if track is None or track.row.owner != owner or track.row.finished or not self.accepting:
+            return
+        self.dispatcher.cancel(track)
+
     async def events(self, owner: str, id: str, after: int = 0) -> AsyncIterator[Event]:
         """What happens to a song, from the event after the given id to the last. Problem 404."""
         row = await self._row(owner, id)
@@ -210,14 +238,103 @@ class Service:
             raise Problem(409, f"the song is {row.status}{why}")
         return self.folder.song(row.owner, row.id, suffix)
 
+    async def upload(self, owner: str, body: AsyncIterator[bytes]) -> UploadRow:
+        """Takes in a sound file: wav, flac, mp3 or ogg, as it comes.
+
+        Problem 413 where it is too large, 408 where it comes too slowly, 415 where it is not sound that is taken, 429 where the
+        owner's uploads take too much already.
+        """
+        held = sum(upload.bytes for upload in await self.uploads(owner))
+        if held >= self.limits.uploads_each:
+            most = self.limits.uploads_each
+            detail = f"your uploads take {held} bytes, of at most {most}: remove some"
+            raise Problem(429, detail, retry_after=60)
+        id = new_id()
+        seconds, size = await self._taking.take(id, body)
+        row = UploadRow(id, owner, time.time(), seconds, size)
+        await self._stored(self.store.add_upload, row)
+        return row
+
+    async def uploads(self, owner: str) -> list[UploadRow]:
+        """An owner's uploads, the newest first."""
+        return await self._stored(self.store.uploads, owner)
+
+    async def remove_upload(self, owner: str, id: str) -> UploadRow:
+        """Removes an upload; songs that are to go on from it fail. Problem 404."""
+        row = await self._upload(owner, id)
+        self.folder.upload(id).unlink(missing_ok=True)
+        await self._stored(self.store.remove_upload, id)
+        return row
+
+    async def transcribe(self, owner: str, request: TranscriptionRequest) -> dict[str, Any]:
+        """What is sung in a song or an upload: `text` in the format that is asked for, and `seconds`.
+
+        Problem 404 and 409 as `audio`, 429 where too much waits, 503 where it takes too long.
+        """
+        task = {
+            "sound": str(await self._source(owner, request)),
+            "language": request.language,
+            "format": request.format,
+        }
+        if request.lyrics is None:
+            return await self.listening.ask(owner, "transcribe", **task)
+        return await self.listening.ask(owner, "align", lyrics=request.lyrics, **task)
+
+    async def lyrics(self, owner: str, id: str) -> Path:
+        """The lyrics of a finished song with the time of every word, an LRC file; it is made once. Raises as `transcribe`."""
+        row, _ = await self.song(owner, id)
+        sound, path = self._file(row, row.request["format"]), self._file(row, "lrc")
+        if not path.exists():
+            task = {"sound": str(sound), "language": None, "format": "lrc"}
+            found = await self.listening.ask(owner, "align", lyrics=row.request["lyrics"], **task)
+            if not sound.exists():
+                raise Problem(404, "there is no such song")
+            await asyncio.to_thread(write_text, path, found["text"], overwrite=True)
+        return path
+
+    async def search(self, owner: str, request: SearchRequest) -> list[tuple[SongRow, float]]:
+        """An owner's finished songs that sound like a text or a sound, and how much: the cosine, the best first.
+
+        Songs that are new are listened to first. Raises as `transcribe`.
+        """
+        like = None if request.like is None else str(await self._source(owner, request.like))
+        found = await self.listening.ask(
+            owner,
+            "search",
+            folder=str(self.folder.songs_of(owner)),
+            index=str(self.folder.index_of(owner)),
+            text=request.text,
+            like=like,
+            count=request.count,
+        )
+        rows = [
+            (await self._stored(self.store.song, song["id"], owner), song["score"])
+            for song in found["songs"]
+        ]
+        return [(row, score) for row, score in rows if row is not None and row.status == "done"]
+
+    async def _source(self, owner: str, source: Source) -> Path:
+        """The file of a song or an upload of an owner."""
+        if source.upload is not None:
+            return self.folder.upload((await self._upload(owner, source.upload)).id)
+        row, _ = await self.song(owner, source.song or "")
+        return self._file(row, row.request["format"])
+
+    async def _upload(self, owner: str, id: str) -> UploadRow:
+        row = await self._stored(self.store.upload, id, owner) if is_id(id) else None
+        if row is None:
+            raise Problem(404, "there is no such upload")
+        return row
+
     async def _kept(self, owner: str, request: SongRequest) -> dict[str, Any] | None:
         """What a song goes on from, as the worker is told."""
         asked = request.extension
         if asked is None:
             return None
-        if asked.song is None:
-            raise Problem(422, "uploads are not there yet")
-        row = await self._row(owner, asked.song)
+        if asked.upload is not None:
+            upload = await self._upload(owner, asked.upload)
+            return {"upload": upload.id, "from": asked.start}
+        row = await self._row(owner, asked.song or "")
         if row.status != "done":
             raise Problem(409, f"the song to go on from is {row.status}, not done")
         return {"song": row.id, "format": row.request["format"], "from": asked.start}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from heartlib.pipelines.song import Song
 
 TOLD_SECONDS = 0.2  # between two messages about frames
-NICE = 5  # on a CPU: whoever only asks is answered first
+NICE = 2  # on a CPU: whoever only asks is answered first
 
 
 @dataclass
@@ -42,8 +42,8 @@ class Job:
     @classmethod
     def of(cls, message: Message) -> Job:
         """The job of a message of the server."""
-        paths = {name: Path(message[name]) for name in ("song", "codes", "live")}
-        return cls(message["id"], message["request"], kept=message.get("kept"), **paths)
+        song, codes, live = (Path(message[name]) for name in ("song", "codes", "live"))
+        return cls(message["id"], message["request"], song, codes, live, message.get("kept"))
 
 
 class Told:

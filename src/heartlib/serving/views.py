@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from heartlib.serving.store import SongRow
+from heartlib.serving.store import SongRow, UploadRow
 
 
 class ProblemView(BaseModel):
@@ -96,6 +96,47 @@ class ModelsView(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[ModelView]
+
+
+class UploadView(BaseModel):
+    """A sound that was sent; bytes: as it is kept."""
+
+    id: str
+    created: datetime
+    seconds: float
+    bytes: int
+
+    @classmethod
+    def of(cls, row: UploadRow) -> UploadView:
+        """A row of the store as a client sees it."""
+        return cls(id=row.id, created=moment(row.created), seconds=row.seconds, bytes=row.bytes)
+
+
+class UploadsView(BaseModel):
+    """Uploads, the newest first."""
+
+    uploads: list[UploadView]
+
+
+class TranscriptionView(BaseModel):
+    """What is sung. text: in the format that was asked for (of json, its text)."""
+
+    text: str
+    format: str
+    seconds: float
+
+
+class FoundView(BaseModel):
+    """A song that was found; score: 1 is the same, 0 nothing in common."""
+
+    song: SongView
+    score: float
+
+
+class SearchView(BaseModel):
+    """What was found, the best first."""
+
+    found: list[FoundView]
 
 
 def moment(seconds: float) -> datetime:
