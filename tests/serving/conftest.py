@@ -24,9 +24,9 @@ def start(tiny_checkpoint: Path) -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
     def start(data: Path, *flags: str, model: Path | str = tiny_checkpoint) -> Running:
+        where = ("--model", str(model), "--device", "cpu", *flags)
         process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, "serve", "--port", "0", "--data", str(data)]
-            + ["--model", str(model), "--device", "cpu", *flags],
+            [sys.executable, "-c", COMMAND, "serve", "--port", "0", "--data", str(data), *where],
             stderr=subprocess.PIPE,
             text=True,
             env=os.environ | {"OMP_NUM_THREADS": "1"},

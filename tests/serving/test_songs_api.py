@@ -12,7 +12,6 @@ from running import SONG, Running
 from safetensors.numpy import load
 
 
-
 def events(server: Running, id: str, last: int = 0) -> list[tuple[int, str, dict]]:
     headers = {"Last-Event-ID": str(last)} if last else {}
     found = []
@@ -50,7 +49,7 @@ def test_round_trip(server):
 
 def test_the_stream_is_the_finished_song(server):
     """More than one window of sound: what was heard is the file, before it was turned down."""
-    (id,) = server.post(length=10, format="wav")
+    (id,) = server.post(length=6, format="wav")
     with server.client.stream("GET", f"/v1/songs/{id}/audio") as answer:
         assert answer.status_code == 200 and answer.headers["accept-ranges"] == "none"
         heard = answer.read()
@@ -58,7 +57,7 @@ def test_the_stream_is_the_finished_song(server):
     assert song["result"]["settings"]["streamed"]
     live = np.frombuffer(heard[44:], "<i2").reshape(-1, 2) / 32767
     finished, _ = soundfile.read(io.BytesIO(server.client.get(f"/v1/songs/{id}/audio").content))
-    assert live.shape == finished.shape == (480000, 2)
+    assert live.shape == finished.shape == (288000, 2)
     gain = np.abs(finished).max() / np.abs(live).max()
     heard_whole = np.abs(live) < 0.999
     assert np.abs(live * gain - finished)[heard_whole].max() < 1e-3
@@ -66,11 +65,11 @@ def test_the_stream_is_the_finished_song(server):
 
 
 def test_mp3_grows_and_decodes(server):
-    (id,) = server.post(length=10)
+    (id,) = server.post(length=6)
     heard = server.client.get(f"/v1/songs/{id}/audio")
     assert heard.headers["content-type"] == "audio/mpeg"
     wave, rate = soundfile.read(io.BytesIO(heard.content))
-    assert rate == 48000 and abs(len(wave) / rate - 10) < 0.1
+    assert rate == 48000 and abs(len(wave) / rate - 6) < 0.1
 
 
 def test_takes_have_the_next_seeds(server):
@@ -109,11 +108,11 @@ def test_ranges(server):
 
 
 def test_events_go_on_where_they_were_left(server):
-    (id,) = server.post(length=10)
+    (id,) = server.post(length=6)
     first = events(server, id)
     rest = events(server, id, first[-1][0] - 1)
     assert [kind for _, kind, _ in rest] == ["done"]
-    (id,) = server.post(length=14)
+    (id,) = server.post(length=13)
     with server.client.stream("GET", f"/v1/songs/{id}/events") as answer:
         line = next(line for line in answer.iter_lines() if line.startswith("id: "))
     after = events(server, id, int(line[4:]))
@@ -121,7 +120,7 @@ def test_events_go_on_where_they_were_left(server):
 
 
 def test_cancel_while_singing_and_while_waiting(server):
-    long, waits = server.post(length=14)[0], server.post(length=14)[0]
+    long, waits = server.post(length=13)[0], server.post(length=13)[0]
     server.wait(long, "singing")
     for id in (waits, long):
         assert server.client.delete(f"/v1/songs/{id}").json()["status"] == "cancelled"

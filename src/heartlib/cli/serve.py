@@ -60,7 +60,7 @@ def add_parser(subparsers: Any) -> None:
     model.add_argument("--device", metavar="DEVICE", help="cpu, cuda, cuda:1 (default: auto)")
     model.add_argument("--quantize", metavar="KIND", help="on a GPU: int8, fp8 or int4")
     model.add_argument(
-        "--songs", type=int, default=16, metavar="N", help="songs at once, on a GPU (16)"
+        "--songs", type=int, metavar="N", help="songs at once (default: 16 on a GPU, 1 on a CPU)"
     )
     model.add_argument(
         "--idle",
@@ -78,6 +78,10 @@ LIMITS = (
     ("waiting", int, "songs that wait, of all owners (256)"),
     ("waiting_each", int, "of one owner (64)"),
     ("stored_each", int, "songs that one owner keeps (1000)"),
+    ("upload_bytes", int, "of one upload (64 MiB)"),
+    ("upload_seconds", int, "of the sound of one upload (600)"),
+    ("uploads_each", int, "bytes of all uploads of one owner (1 GiB)"),
+    ("body_seconds", float, "that a request may take to arrive (30)"),
     ("song_seconds", float, "that a song may take to be made (3600)"),
 )
 
@@ -101,7 +105,7 @@ def main(args: argparse.Namespace) -> int:
         )
     if not 0 <= args.port < 65536:
         raise UsageError(f"--port must be 0 to 65535, not {args.port}")
-    if args.idle <= 0 or args.songs < 1:
+    if args.idle <= 0 or (args.songs is not None and args.songs < 1):
         raise UsageError("--idle must be above 0 and --songs 1 or more")
     keys = None if args.api_key_file is None else Keys.read(args.api_key_file)
     given = {name: value for name, *_ in LIMITS if (value := getattr(args, name)) is not None}

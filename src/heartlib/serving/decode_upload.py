@@ -16,6 +16,7 @@ CPU_SECONDS = 30
 FILE_BYTES = 2**29
 RATES = (8000, 192_000)
 KINDS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3", "MPEG")
+SHORTEST = 0.08
 PIECE = 2**16  # samples of a channel
 
 
@@ -72,8 +73,8 @@ def decode(source: Path, target: Path, most_seconds: float) -> float:
                 if not np.isfinite(piece).all():
                     raise HeartlibError("the sound holds values that are not finite")
                 copy.write(piece)
-    if done == 0:
-        raise HeartlibError("the file holds no sound")
+    if done < SHORTEST * rate:
+        raise HeartlibError(f"the file holds less than {SHORTEST} s of sound")
     return done / rate
 
 

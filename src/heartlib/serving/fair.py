@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 class FairQueue:
     """Ids that wait, by owner; the next is of the owner who was served least recently.
 
-    An owner who comes for the first time is served before those who were served already.
+    An owner who comes for the first time is served before those who were served already, after those who came before.
     """
 
     def __init__(self) -> None:
@@ -56,8 +56,8 @@ class FairQueue:
     def order(self) -> list[str]:
         """All ids in the order in which they are served, if no more come."""
         rounds = [
-            (round, self._last(owner), id)
-            for owner, ids in self._waiting.items()
+            (round, self._last(owner), came, id)
+            for came, (owner, ids) in enumerate(self._waiting.items())
             for round, id in enumerate(ids)
         ]
         return [id for *_, id in sorted(rounds)]

@@ -19,7 +19,7 @@ from heartlib.serving.limits import Limits
 from heartlib.serving.problems import MEDIA_TYPE, Problem
 
 LOCAL = "local"  # who uses a server without keys
-DRAIN_SECONDS = 0.5  # that a refused body is still read, so that its sender reads the answer
+DRAIN_SECONDS = 0.3  # that a refused body is still read, so that its sender reads the answer
 STREAMED = ("/v1/uploads",)  # whose bodies are read as they come
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
@@ -101,6 +101,8 @@ class Guard:
             self._access.check_origin(scope["method"], headers)
             if ours and scope["method"] != "OPTIONS":
                 scope.setdefault("state", {})["owner"] = self._access.owner(headers)
+            if ours and scope["method"] == "POST" and path not in STREAMED:
+                check_json(headers)
             if ours and path not in STREAMED:
                 receive = await self._whole(headers, receive)
         except Problem as problem:
@@ -177,6 +179,13 @@ async def drain(receive: Receive) -> None:
 
     with contextlib.suppress(asyncio.TimeoutError):
         await asyncio.wait_for(read(), DRAIN_SECONDS)
+
+
+def check_json(headers: Headers) -> None:
+    """A body is JSON and says so, which pages of others cannot without being asked first: Problem 415."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Problem(415, "send JSON, with Content-Type: application/json")
 
 
 def is_loopback(host: str) -> bool:

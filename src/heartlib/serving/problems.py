@@ -22,7 +22,11 @@ class Problem(HeartlibError):
     def headers(self) -> dict[str, str]:
         """Those that belong to the answer."""
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-        return headers | ({"WWW-Authenticate": "Bearer"} if self.status == 401 else {})
+        if self.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        if self.status in (408, 413, 415):  # what still comes of the request is not read
+            headers["Connection"] = "close"
+        return headers
 
     def to_dict(self) -> dict[str, object]:
         """The body: `title` and `status` by the status, `detail` of this one, and what else was given."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
-from fastapi.responses import FileResponse
 
 from heartlib.serving.guard import drain
 from heartlib.serving.problems import Problem
+from heartlib.serving.ranges import RangedFile
 from heartlib.serving.requests import SearchRequest, TranscriptionRequest
 from heartlib.serving.routes_songs import BINARY, SOUND_TYPES, Owner, Serving, SongId, problems
 from heartlib.serving.views import (
@@ -83,11 +83,11 @@ async def search(request: SearchRequest, service: Serving, owner: Owner) -> Sear
 
 @router.get(
     "/songs/{id}/lyrics.lrc",
-    response_class=FileResponse,
+    response_class=RangedFile,
     responses=problems(404, 409, 429, 503)
     | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-async def lyrics(id: SongId, service: Serving, owner: Owner) -> FileResponse:
+async def lyrics(id: SongId, service: Serving, owner: Owner) -> RangedFile:
     """The lyrics of a finished song with the time of every word, as enhanced LRC."""
     path = await service.lyrics(owner, id)
-    return FileResponse(path, media_type="text/plain; charset=utf-8", filename=path.name)
+    return RangedFile(path, media_type="text/plain; charset=utf-8", filename=path.name)

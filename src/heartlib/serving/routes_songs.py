@@ -8,11 +8,12 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
 from heartlib.serving.events import Event
 from heartlib.serving.growing import GrowingAudio
 from heartlib.serving.problems import MEDIA_TYPE
+from heartlib.serving.ranges import RangedFile
 from heartlib.serving.requests import SongRequest
 from heartlib.serving.service import Service
 from heartlib.serving.views import ProblemView, SongsView, SongView
@@ -112,7 +113,7 @@ async def events(
 
 @router.get(
     "/{id}/audio",
-    response_class=FileResponse,
+    response_class=RangedFile,
     responses=problems(404, 409, 416, 503)
     | {
         200: {"description": "the sound", "content": SOUND},
@@ -129,9 +130,7 @@ async def audio(id: SongId, request: Request, service: Serving, owner: Owner) ->
     if not isinstance(found, GrowingAudio):
         name = f"{id}{found.suffix}"
         kind = SOUND_TYPES[found.suffix.lstrip(".")]
-        return FileResponse(
-            found, media_type=kind, filename=name, content_disposition_type="inline"
-        )
+        return RangedFile(found, media_type=kind, filename=name, content_disposition_type="inline")
     headers = {"Accept-Ranges": "none"}
     if request.method == "HEAD":
         found.close()
@@ -146,7 +145,7 @@ async def audio(id: SongId, request: Request, service: Serving, owner: Owner) ->
 
 @router.get(
     "/{id}/codes",
-    response_class=FileResponse,
+    response_class=RangedFile,
     responses=problems(404, 409, 416)
     | {
         status: {
@@ -156,10 +155,10 @@ async def audio(id: SongId, request: Request, service: Serving, owner: Owner) ->
         for status in (200, 206)
     },
 )
-async def codes(id: SongId, service: Serving, owner: Owner) -> FileResponse:
+async def codes(id: SongId, service: Serving, owner: Owner) -> RangedFile:
     """The codes of a finished song: a safetensors file with one tensor, `codes`."""
     path = await service.codes(owner, id)
-    return FileResponse(path, media_type="application/octet-stream", filename=path.name)
+    return RangedFile(path, media_type="application/octet-stream", filename=path.name)
 
 
 async def _lines(told: AsyncIterator[Event]) -> AsyncIterator[str]:

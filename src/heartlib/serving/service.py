@@ -42,7 +42,7 @@ RETRY_SECONDS = 10
 class ServiceSettings:
     """What is served and from where. idle: seconds without a song after which models leave the memory.
 
-    listener: the folder of a transcriptor and a HeartCLAP, or "nano". device: "cpu", "cuda", ... or None, which chooses. songs: at once on a GPU.
+    listener: the folder of a transcriptor and a HeartCLAP, or "nano". device: "cpu", "cuda", ... or None, which chooses. songs: at once; None for 16 on a GPU and one on a CPU.
     """
 
     data: Path
@@ -52,7 +52,7 @@ class ServiceSettings:
     quantization: str | None = None
     listener: str = "nano"
     idle: float = 300.0
-    songs: int = 16
+    songs: int | None = None
     limits: Limits = field(default_factory=Limits)
 
     def worker(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The process that sings: it loads the models once and takes one song after another.
+"""The process that sings: it loads the models once and takes one song after another, or many at once on a GPU.
 
 The song is the only thing it takes from a message; where files lie is decided by the server.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from heartlib.errors import HeartlibError, UsageError
+from heartlib.errors import HeartlibError
 from heartlib.serving.channel import Channel
 from heartlib.serving.messages import Message
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from heartlib.pipelines.song import Song
 
 TOLD_SECONDS = 0.2  # between two messages about frames
+SONGS_ON_GPU = 16
 NICE = 2  # on a CPU: whoever only asks is answered first
 
 
@@ -120,16 +121,16 @@ def keep(song: Song, job: Job, codec_hash: str) -> dict[str, Any]:
     }
 
 
-def reason_of(error: BaseException) -> str:
+def reason_of(error: BaseException, job: Job) -> str:
     """What a client is told of a song that failed."""
-    if isinstance(error, HeartlibError):
+    if isinstance(error, HeartlibError) or job.cancel.is_set():
         return str(error)
     print(f"heartlib: a song failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
     return "the server failed to make this song; its log says why"
 
 
 class Singer:
-    """Songs come by messages, are made one at a time, and are told of by messages."""
+    """Songs come by messages, are made one at a time, or together on a GPU, and are told of by messages."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._settings = settings
@@ -139,38 +140,61 @@ class Singer:
 
     def run(self) -> None:
         """Loads the models and sings until the server is gone."""
-        from heartlib import checkpoints
-        from heartlib.pipelines.music_generation import HeartMuLaGenPipeline
-
         self.channel.listen()
-        settings = self._settings
+        songs = self._songs()
         try:
-            pipe = HeartMuLaGenPipeline.from_pretrained(
-                settings["model"],
-                device=settings["device"],
-                version=settings["version"],
-                quantization=settings["quantization"],
-            )
+            self._pipe = self._load(songs)
         except HeartlibError as error:
             self.channel.send("unable", error=str(error))
             raise SystemExit(1) from error
-        codec = checkpoints.weights_hash(pipe.paths.codec)
-        self.channel.send("ready", capacity=1)
+        self.channel.send("ready", capacity=songs)
+        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(songs)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _songs(self) -> int:
+        """How many at once: as told, else many on a GPU and one on a CPU."""
+        if self._settings["songs"] is not None:
+            return self._settings["songs"]
+        from heartlib.pipelines.placement import Placement
+
+        place = Placement.resolve(self._settings["device"], None, self._settings["quantization"])
+        return SONGS_ON_GPU if place.mula_device.type == "cuda" else 1
+
+    def _load(self, songs: int) -> HeartMuLaGenPipeline:
+        from heartlib.pipelines.music_generation import HeartMuLaGenPipeline
+
+        settings = self._settings
+        if songs > 1:
+            from heartlib.serving.batched import batched
+
+            return batched(settings, songs)
+        return HeartMuLaGenPipeline.from_pretrained(
+            settings["model"],
+            device=settings["device"],
+            version=settings["version"],
+            quantization=settings["quantization"],
+        )
+
+    def _work(self) -> None:
+        """Makes one song after another, in a thread for each that is made at once."""
+        from heartlib import checkpoints
+
+        codec = checkpoints.weights_hash(self._pipe.paths.codec)
         while True:
             job = self._next.get()
+            message: dict[str, Any]
             try:
-                song = sing(pipe, job, Told(self.channel, job.id))
-                if job.cancel.is_set():
-                    self.channel.send("cancelled", id=job.id)
-                else:
-                    self.channel.send("done", id=job.id, result=keep(song, job, codec))
+                song = sing(self._pipe, job, Told(self.channel, job.id))
+                message = {"is": "done", "result": keep(song, job, codec)}
             except Exception as error:
-                if job.cancel.is_set():
-                    self.channel.send("cancelled", id=job.id)
-                else:
-                    usage = isinstance(error, UsageError)
-                    self.channel.send("failed", id=job.id, error=reason_of(error), usage=usage)
+                message = {"is": "failed", "error": reason_of(error, job)}
             self._jobs.pop(job.id, None)
+            if job.cancel.is_set():
+                message = {"is": "cancelled"}
+            self.channel.send(message.pop("is"), id=job.id, **message)
 
     def _handle(self, message: Message) -> None:
         if message["do"] == "sing":

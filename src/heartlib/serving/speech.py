@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from heartlib.serving.growing import GrowingAudio
+from heartlib.serving.ranges import RangedFile
 from heartlib.serving.requests import Lyrics, Seconds, Seed, SongRequest, Strict, Tags
 from heartlib.serving.routes_songs import BINARY, SOUND_TYPES, Owner, Serving, problems
 
@@ -86,7 +87,7 @@ async def speech(request: SpeechRequest, service: Serving, owner: Owner) -> Resp
         await service.give_up(owner, row.id)
         raise
     if not isinstance(found, GrowingAudio):
-        return FileResponse(found, media_type=SOUND_TYPES[kind], headers=headers)
+        return RangedFile(found, media_type=SOUND_TYPES[kind], headers=headers)
     pieces = _heard(found, service, owner, row.id)
     if request.stream_format == "sse":
         return StreamingResponse(_told(pieces), media_type="text/event-stream", headers=headers)
