@@ -65,18 +65,22 @@ def create_app(service: Service, access: Access) -> FastAPI:
     return app
 
 
-def answer(problem: Problem) -> JSONResponse:
-    """A problem as a response."""
-    return JSONResponse(problem.to_dict(), problem.status, problem.headers, MEDIA_TYPE)
+def answer(problem: Problem, request: Request) -> JSONResponse:
+    """A problem as a response; to clients of OpenAI's API also where they look for it."""
+    body = problem.to_dict()
+    if request.url.path.startswith("/v1/audio/"):
+        kind = "server_error" if problem.status >= 500 else "invalid_request_error"
+        body["error"] = {"message": problem.detail, "type": kind, "param": None, "code": None}
+    return JSONResponse(body, problem.status, problem.headers, MEDIA_TYPE)
 
 
 async def _tell_ours(request: Request, error: Exception) -> JSONResponse:
-    return answer(problem_of(error))
+    return answer(problem_of(error), request)
 
 
 async def _tell_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    response = answer(Problem(error.status_code, str(error.detail)))
+    response = answer(Problem(error.status_code, str(error.detail)), request)
     response.headers.update(error.headers or {})
     return response
 
@@ -88,12 +92,12 @@ async def _tell_invalid(request: Request, error: Exception) -> JSONResponse:
         for one in error.errors()
     ]
     first = f"{'.'.join(errors[0]['where'])}: {errors[0]['what']}"
-    return answer(Problem(422, first, errors=errors[:20]))
+    return answer(Problem(422, first, errors=errors[:20]), request)
 
 
 async def _tell_other(request: Request, error: Exception) -> JSONResponse:
     logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return answer(problem_of(error))
+    return answer(problem_of(error), request)
 
 
 def _document(app: FastAPI, access: Access) -> dict[str, Any]:
