@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -24,6 +25,7 @@ from heartlib.serving.service import Service
 from heartlib.serving.views import ProblemView
 
 logger = logging.getLogger("heartlib.serving")
+ROUTES = (routes_songs, routes_media, speech, routes_about)
 EXPOSED = ("Location", "Retry-After", "Content-Range", "Accept-Ranges", "ETag")
 
 
@@ -44,8 +46,8 @@ def create_app(service: Service, access: Access) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.service = service
-    for routes in (routes_songs, routes_media, speech, routes_about):
-        app.include_router(routes.router)
+    for module in ROUTES:
+        app.include_router(module.router)
     app.state.metrics = Metrics(service)
     app.add_middleware(Counted, metrics=app.state.metrics)
     app.add_middleware(Guard, access=access, limits=service.limits)
@@ -82,7 +84,16 @@ async def _tell_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     response = answer(Problem(error.status_code, str(error.detail)), request)
     response.headers.update(error.headers or {})
+    if error.status_code == 405:
+        response.headers["Allow"] = ", ".join(_methods(request.url.path))
     return response
+
+
+def _methods(path: str) -> list[str]:
+    """Those that a path takes, by all of its routes."""
+    routes = [route for module in ROUTES for route in module.router.routes]
+    found = [r for r in routes if isinstance(r, APIRoute) and r.path_regex.match(path)]
+    return sorted({method for route in found for method in route.methods})
 
 
 async def _tell_invalid(request: Request, error: Exception) -> JSONResponse:

@@ -21,6 +21,7 @@ from heartlib.serving.problems import MEDIA_TYPE, Problem
 LOCAL = "local"  # who uses a server without keys
 DRAIN_SECONDS = 0.3  # that a refused body is still read, so that its sender reads the answer
 STREAMED = ("/v1/uploads",)  # whose bodies are read as they come
+SPOKEN_TO = ("/v1/songs", "/v1/transcriptions", "/v1/search", "/v1/audio/speech")  # in JSON
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -101,7 +102,7 @@ class Guard:
             self._access.check_origin(scope["method"], headers)
             if ours and scope["method"] != "OPTIONS":
                 scope.setdefault("state", {})["owner"] = self._access.owner(headers)
-            if ours and scope["method"] == "POST" and path not in STREAMED:
+            if scope["method"] == "POST" and path in SPOKEN_TO:
                 check_json(headers)
             if ours and path not in STREAMED:
                 receive = await self._whole(headers, receive)

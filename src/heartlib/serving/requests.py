@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 from typing_extensions import Self
 
 Id = Annotated[str, Field(pattern=r"^[0-9a-f]{24}$")]
@@ -22,6 +23,7 @@ def _printable(text: str) -> str:
 
 Lyrics = Annotated[str, Field(min_length=1, max_length=LONGEST_LYRICS), AfterValidator(_printable)]
 Tags = Annotated[str, Field(min_length=1, max_length=LONGEST_TAGS), AfterValidator(_printable)]
+Text = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")]
 Seconds = Annotated[float, Field(ge=0.08, le=600)]
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 
@@ -35,12 +37,17 @@ class Strict(BaseModel):
 class Source(Strict):
     """A sound of yours: one of `song` and `upload`."""
 
-    song: Id | None = Field(None, description="id of a finished song")
-    upload: Id | None = Field(None, description="id of an upload")
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["song"]}, {"required": ["upload"]}]}
+    )
+
+    song: Id | SkipJsonSchema[None] = Field(None, description="id of a finished song")
+    upload: Id | SkipJsonSchema[None] = Field(None, description="id of an upload")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.song is None) == (self.upload is None):
+        given = self.model_fields_set & {"song", "upload"}
+        if len(given) != 1 or (self.song or self.upload) is None:
             raise ValueError("give one of song and upload")
         return self
 
@@ -64,7 +71,11 @@ class TranscriptionRequest(Source):
 class SearchRequest(Strict):
     """Finished songs of yours that sound like a text, like a sound, or like both."""
 
-    text: str | None = Field(None, min_length=1, max_length=1000)
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["text"]}, {"required": ["like"]}]}
+    )
+
+    text: Text | None = Field(None, description="what they sound like")
     like: Source | None = None
     count: int = Field(10, ge=1, le=100)
 

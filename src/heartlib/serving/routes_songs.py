@@ -111,19 +111,17 @@ async def events(
     return StreamingResponse(_lines(told), media_type="text/event-stream")
 
 
-@router.get(
-    "/{id}/audio",
-    response_class=RangedFile,
-    responses=problems(404, 409, 416, 503)
-    | {
-        200: {"description": "the sound", "content": SOUND},
-        206: {
-            "description": "a part of a finished song",
-            "content": SOUND | {"multipart/byteranges": {"schema": BINARY}},
-        },
+HEARD = problems(404, 409, 416, 503) | {
+    200: {"description": "the sound", "content": SOUND},
+    206: {
+        "description": "a part of a finished song",
+        "content": SOUND | {"multipart/byteranges": {"schema": BINARY}},
     },
-)
-@router.head("/{id}/audio", include_in_schema=False)
+}
+
+
+@router.get("/{id}/audio", response_class=RangedFile, responses=HEARD)
+@router.head("/{id}/audio", response_class=RangedFile, responses=HEARD, operation_id="audio_head")
 async def audio(id: SongId, request: Request, service: Serving, owner: Owner) -> Response:
     """The sound: of a finished song its file, with ranges; while it is made a stream that grows (mp3, or wav)."""
     found = await service.audio(owner, id)
