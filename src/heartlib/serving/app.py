@@ -93,7 +93,7 @@ def _methods(path: str) -> list[str]:
     """Those that a path takes, by all of its routes."""
     routes = [route for module in ROUTES for route in module.router.routes]
     found = [r for r in routes if isinstance(r, APIRoute) and r.path_regex.match(path)]
-    return sorted({method for route in found for method in route.methods})
+    return sorted({method for route in found for method in route.methods or ()})
 
 
 async def _tell_invalid(request: Request, error: Exception) -> JSONResponse:

@@ -22,6 +22,7 @@ LOCAL = "local"  # who uses a server without keys
 DRAIN_SECONDS = 0.3  # that a refused body is still read, so that its sender reads the answer
 STREAMED = ("/v1/uploads",)  # whose bodies are read as they come
 SPOKEN_TO = ("/v1/songs", "/v1/transcriptions", "/v1/search", "/v1/audio/speech")  # in JSON
+PLAIN = ("/health", "/openapi.json")  # without a key, and no page either
 SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -86,13 +87,14 @@ class Guard:
             return
         path, headers = scope["path"], Headers(scope=scope)
         ours = path == "/metrics" or path.startswith("/v1/")
+        plain = ours or path in PLAIN
 
         async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
                 told = MutableHeaders(scope=message)
                 for name, value in SECURITY.items():
                     told.setdefault(name, value)
-                if path != "/":
+                if plain:
                     told.setdefault("Content-Security-Policy", API_POLICY)
                     told.setdefault("Cache-Control", "no-store")
             await send(message)

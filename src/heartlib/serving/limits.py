@@ -12,8 +12,8 @@ class Limits:
     waiting: songs in the queue of all owners; waiting_each: of one. stored_each: songs that an owner keeps, those
     that are not made yet among them. upload_bytes, upload_seconds: of one upload; uploads_each: bytes of all uploads of one owner,
     as they are kept. body_bytes: of a JSON request. body_seconds: how long a request may take to arrive. song_seconds: how long a
-    song may take to be made, once begun. attempts: how often a song is begun whose worker died. streams: answers
-    that are streamed at once. listening: tasks (transcriptions, searches) that wait or run.
+    song may take to be made, once begun. attempts: how often a song is begun whose worker died. uploading_each: uploads of
+    one owner that arrive at once. listening: tasks (transcriptions, searches) that wait or run.
     """
 
     waiting: int = 256
@@ -27,7 +27,7 @@ class Limits:
     song_seconds: float = 3600.0
     listening_seconds: float = 600.0
     attempts: int = 3
-    streams: int = 256
+    uploading_each: int = 4
     listening: int = 16
 
     def __post_init__(self) -> None:

@@ -32,7 +32,7 @@ class RangedFile(FileResponse):
                 headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body))}
                 headers |= {} if kept is None else {"content-range": kept}
                 raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-                await send(message | {"headers": raw})
+                await send({**message, "headers": raw})
                 await send({"type": "http.response.body", "body": body.encode()})
             elif not refused:
                 await send(message)

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -71,6 +72,7 @@ class Service:
         self.settings, self.limits = settings, settings.limits
         self.accepting = False
         self._accepting_one = asyncio.Lock()
+        self._uploading: Counter[str] = Counter()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     async def start(self) -> None:
@@ -249,8 +251,15 @@ class Service:
             most = self.limits.uploads_each
             detail = f"your uploads take {held} bytes, of at most {most}: remove some"
             raise Problem(429, detail, retry_after=60)
+        if self._uploading[owner] >= self.limits.uploading_each:
+            detail = f"{self._uploading[owner]} of your uploads arrive already"
+            raise Problem(429, detail, retry_after=RETRY_SECONDS)
         id = new_id()
-        seconds, size = await self._taking.take(id, body)
+        self._uploading[owner] += 1
+        try:
+            seconds, size = await self._taking.take(id, body)
+        finally:
+            self._uploading -= Counter([owner])
         row = UploadRow(id, owner, time.time(), seconds, size)
         await self._stored(self.store.add_upload, row)
         return row

@@ -190,11 +190,19 @@ class Singer:
                 song = sing(self._pipe, job, Told(self.channel, job.id))
                 message = {"is": "done", "result": keep(song, job, codec)}
             except Exception as error:
+                if self._broken(error):
+                    os._exit(1)  # its songs are begun again by another process
                 message = {"is": "failed", "error": reason_of(error, job)}
             self._jobs.pop(job.id, None)
             if job.cancel.is_set():
                 message = {"is": "cancelled"}
             self.channel.send(message.pop("is"), id=job.id, **message)
+
+    def _broken(self, error: Exception) -> bool:
+        """Whether no further song can be made here: the device or the engine is lost."""
+        engine = getattr(self._pipe, "engine", None)
+        ended = engine is not None and engine.closed
+        return ended or (isinstance(error, RuntimeError) and "CUDA error" in str(error))
 
     def _handle(self, message: Message) -> None:
         if message["do"] == "sing":
