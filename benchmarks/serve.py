@@ -154,15 +154,17 @@ def clients(args: argparse.Namespace) -> dict[str, Any]:
         for thread in readers:
             thread.start()
         memory: dict[int, dict[str, float]] = {}
+        watcher = httpx.Client(base_url=server.url, timeout=60)
         while time.monotonic() - start < WAIT_SECONDS:
-            text = httpx.get(f"{server.url}/metrics", timeout=60).text
+            text = watcher.get("/metrics").text
             done = _metric(text, 'heartlib_songs_ended_total{status="done"}')
             for mark in (20, args.songs):
                 if done >= mark and mark not in memory:
                     memory[mark] = server.memory()
             if done >= args.songs or _metric(text, 'status="failed"}'):
                 break
-            time.sleep(0.2)
+            time.sleep(1)
+        watcher.close()
         took = time.monotonic() - start
         over.set()
         for thread in readers:

@@ -42,6 +42,7 @@ def test_kill_the_server_and_start_again(start, tmp_path):
     assert again.stop() == 0
 
 
+@pytest.mark.slow
 def test_kill_the_worker(start, tmp_path):
     """The song is sung again, whoever listens notices nothing; the third death is the last."""
     server = start(tmp_path / "data")
@@ -69,6 +70,7 @@ def test_kill_the_worker(start, tmp_path):
     assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_stop_leaves_what_is_unfinished(start, tmp_path):
     """SIGTERM: open streams end, the worker ends, the next start goes on."""
     server = start(tmp_path / "data")
@@ -111,6 +113,7 @@ def test_idempotency_keys(server: Running):
     )
 
 
+@pytest.mark.slow
 def test_models_leave_the_memory_when_idle(start, tmp_path):
     server = start(tmp_path / "data", "--idle", "0.2")
     (id,) = server.post()
