@@ -13,11 +13,12 @@ pytest.importorskip("schemathesis")
 
 @pytest.mark.slow
 def test_schemathesis(server: Running, tmp_path):
-    """Bounded: a few requests for each route; no 5xx, no status, type or body that the document does not declare."""
+    """Bounded: a few requests for each route; no 5xx, nothing undeclared, nothing taken that the document forbids."""
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/openapi.json"]
-    checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-    options = ["--checks", checks, "--max-examples", "8", "--phases", "examples,coverage,fuzzing"]
-    options += ["--seed", "1", "--request-timeout", "20", "--exclude-path-regex", "events|speech"]
+    # what a model can sing is more than a document can say
+    options = ["--exclude-checks", "positive_data_acceptance", "--max-examples", "5"]
+    options += ["--phases", "examples,coverage,fuzzing", "--seed", "1", "--request-timeout", "20"]
+    options += ["--exclude-path-regex", "speech"]
     done = subprocess.run(
         [*command, *options], cwd=tmp_path, capture_output=True, text=True, timeout=280
     )

@@ -101,6 +101,11 @@ class Dispatcher:
         self._tell_places_soon()
         self._pump()
 
+    def warm(self) -> None:
+        """Starts the worker, so that the next song need not wait for it."""
+        if self._worker is None and not self._closing:
+            self._start_worker()
+
     def cancel(self, track: Track) -> None:
         """Ends a song that is not finished."""
         if not self.queue.remove(track.row.id) and self._worker is not None:

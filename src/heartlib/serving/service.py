@@ -157,6 +157,10 @@ class Service:
             self.dispatcher.add(row)
         return rows
 
+    async def warm(self, owner: str) -> None:
+        """Loads the models now, as for a song that is likely to come; they leave again when idle."""
+        self.dispatcher.warm()
+
     async def song(self, owner: str, id: str) -> tuple[SongRow, dict[str, Any]]:
         """A song and, while it is not finished, its progress: place, or frames, most and seconds. Problem 404."""
         row = await self._row(owner, id)
