@@ -207,9 +207,9 @@ def test_endless_bodies(server: Running, path, kind, piece):
 def test_slow_bodies(start, tmp_path):
     server = start(tmp_path / "data", "--body-seconds", "0.5")
     host, port = server.url.removeprefix("http://").split(":")
-    for path in ("/v1/songs", "/v1/uploads"):
+    for path, kind in (("/v1/songs", "application/json"), ("/v1/uploads", "audio/wav")):
         with socket.create_connection((host, int(port)), timeout=20) as connection:
-            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: audio/wav\r\nContent-Length: 90000\r\n\r\n"
+            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: 90000\r\n\r\n"
             connection.sendall(head.encode() + wav()[:100])
             start_time = time.monotonic()
             assert b" 408 " in connection.recv(65536).split(b"\r\n")[0]

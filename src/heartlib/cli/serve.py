@@ -96,7 +96,7 @@ def main(args: argparse.Namespace) -> int:
     from heartlib.serving.keys import Keys
     from heartlib.serving.limits import Limits
     from heartlib.serving.server import default_data, serve
-    from heartlib.serving.service import ServiceSettings
+    from heartlib.serving.settings import ServiceSettings
 
     if args.api_key_file is None and not is_loopback(args.host):
         raise UsageError(

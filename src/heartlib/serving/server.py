@@ -15,7 +15,8 @@ import uvicorn
 from heartlib.errors import HeartlibError
 from heartlib.serving.app import create_app
 from heartlib.serving.guard import Access
-from heartlib.serving.service import Service, ServiceSettings
+from heartlib.serving.service import Service
+from heartlib.serving.settings import ServiceSettings
 
 STOP_SECONDS = 10
 
