@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heartlib.errors import HeartlibError
+
 if TYPE_CHECKING:
     from heartlib.pipelines.music_generation import HeartMuLaGenPipeline
     from heartlib.pipelines.song import Song
@@ -24,6 +26,8 @@ def go_on(
     from heartlib.pipelines.extension import Cut, extend
     from heartlib.pipelines.settings import GenerationSettings
 
+    if not Path(kept["sound"]).exists():
+        raise HeartlibError("the sound to go on from was removed")
     rate = pipe._load_both().config.sample_rate
     wave, given = audio.read(kept["sound"])
     wave = audio.resample(wave, given, rate)

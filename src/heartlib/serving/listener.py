@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from heartlib.errors import HeartlibError, UsageError
 from heartlib.serving.channel import Channel
-from heartlib.serving.messages import Message
+from heartlib.serving.messages import Message, without_paths
 
 if TYPE_CHECKING:
     from heartlib.heartclap import HeartCLAP
@@ -59,7 +59,7 @@ class Listener:
                 value = tasks[task["do"]](task)
                 self.channel.send("result", id=task["id"], value=value)
             except Exception as error:
-                self.channel.send("error", id=task["id"], **told(error))
+                self.channel.send("error", id=task["id"], **told(error, task))
 
     def _transcribe(self, task: Message) -> dict[str, Any]:
         heard = self._transcriptor(task["sound"], language=task["language"])
@@ -83,10 +83,11 @@ class Listener:
         return {"songs": [{"id": song.path.stem, "score": round(song.score, 6)} for song in found]}
 
 
-def told(error: Exception) -> dict[str, Any]:
+def told(error: Exception, task: Message) -> dict[str, Any]:
     """What the server is told of a task that failed."""
     if isinstance(error, HeartlibError):
-        return {"error": str(error), "usage": isinstance(error, UsageError)}
+        paths = (task.get(name) for name in ("sound", "like", "index", "folder"))
+        return {"error": without_paths(str(error), paths), "usage": isinstance(error, UsageError)}
     reason = f"{type(error).__name__}: {error}"
     print(f"heartlib: a task failed: {reason}", file=sys.stderr, flush=True)
     return {"error": None, "usage": False}

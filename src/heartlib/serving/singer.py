@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from heartlib.errors import HeartlibError
 from heartlib.serving.channel import Channel
-from heartlib.serving.messages import Message
+from heartlib.serving.messages import Message, without_paths
 
 if TYPE_CHECKING:
     from heartlib.pipelines.music_generation import HeartMuLaGenPipeline
@@ -124,7 +124,8 @@ def keep(song: Song, job: Job, codec_hash: str) -> dict[str, Any]:
 def reason_of(error: BaseException, job: Job) -> str:
     """What a client is told of a song that failed."""
     if isinstance(error, HeartlibError) or job.cancel.is_set():
-        return str(error)
+        kept = (job.kept or {}).values()
+        return without_paths(str(error), [job.song, job.codes, job.live, *kept])
     print(f"heartlib: a song failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
     return "the server failed to make this song; its log says why"
 
