@@ -1,8 +1,7 @@
 """A process of its own that decodes one file that a client sent: what it may use is little, whatever the file claims.
 
-    python -m heartlib.serving.decode_upload FROM TO SECONDS
-
-Writes TO, a flac file, and one line of JSON: `seconds`, or `error` with what the client is told.
+It reads one line of JSON, [FROM, TO, SECONDS], writes TO, a flac file, and one line: `seconds`, or `error` with what the client
+is told.
 """
 
 from __future__ import annotations
@@ -79,16 +78,19 @@ def decode(source: Path, target: Path, most_seconds: float) -> float:
 
 
 def main() -> None:
-    """Reads the arguments, decodes, says what came of it."""
-    source, target, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+    """Gets ready, waits for what is to be decoded, decodes it, says what came of it."""
     import numpy  # noqa: F401  before there are limits: its threads reserve addresses
     import soundfile
 
     from heartlib.errors import HeartlibError
 
     limit()
+    line = sys.stdin.readline()
+    if not line:  # the server is gone
+        return
+    source, target, seconds = json.loads(line)
     try:
-        told: dict[str, object] = {"seconds": decode(source, target, seconds)}
+        told: dict[str, object] = {"seconds": decode(Path(source), Path(target), seconds)}
     except HeartlibError as error:
         told = {"error": str(error)}
     except (soundfile.SoundFileError, RuntimeError, ValueError):

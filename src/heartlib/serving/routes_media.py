@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
@@ -39,15 +40,23 @@ async def upload(request: Request, service: Serving, owner: Owner) -> UploadView
     """Takes a sound file in: the body is the file itself, wav, flac, mp3 or ogg."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     length = request.headers.get("content-length", "")
-    most = service.limits.upload_bytes
+    most, ended = service.limits.upload_bytes, False
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal ended
+        async for piece in request.stream():
+            yield piece
+        ended = True
+
     try:
         if kind not in UPLOAD_TYPES and not kind.startswith("audio/"):
             raise Problem(415, "send the file itself, with Content-Type application/octet-stream")
         if length.isascii() and length.isdecimal() and int(length[:20]) > most:
             raise Problem(413, f"an upload has at most {most} bytes")
-        return UploadView.of(await service.upload(owner, request.stream()))
+        return UploadView.of(await service.upload(owner, body()))
     except Problem:
-        await drain(request.receive)
+        if not ended:
+            await drain(request.receive)
         raise
 
 

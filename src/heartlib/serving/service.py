@@ -36,10 +36,11 @@ class Service(Songs):
         worker = self.settings.worker()
         self.listening = Listening(worker, self.limits, self.settings.idle)
         self._taking = Uploads(self.folder, self.limits)
+        self._taking.get_ready()
 
     async def stop(self) -> None:
         """As `Songs.stop`; whoever waits for what is heard is told."""
-        await asyncio.gather(super().stop(), self.listening.close())
+        await asyncio.gather(super().stop(), self.listening.close(), self._taking.close())
 
     async def upload(self, owner: str, body: AsyncIterator[bytes]) -> UploadRow:
         """Takes in a sound file: wav, flac, mp3 or ogg, as it comes.

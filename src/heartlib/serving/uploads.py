@@ -34,6 +34,8 @@ class Uploads:
     def __init__(self, folder: DataFolder, limits: Limits) -> None:
         self._folder, self._limits = folder, limits
         self._decoding = asyncio.Semaphore(DECODED_AT_ONCE)
+        self._spare: asyncio.Future[asyncio.subprocess.Process] | None = None
+        self._closed = False
 
     async def take(self, id: str, body: AsyncIterator[bytes]) -> tuple[float, int]:
         """Keeps what comes as the upload `id`; its seconds, and bytes as it is kept.
@@ -72,28 +74,14 @@ class Uploads:
             raise not_sound()
 
     async def _decode(self, raw: Path, copy: Path) -> float:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            DECODER,
-            str(raw),
-            str(copy),
-            str(self._limits.upload_seconds),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
-            start_new_session=True,
-        )
+        process = await self._ready()
+        asked = json.dumps([str(raw), str(copy), self._limits.upload_seconds]) + "\n"
         try:
-            line, _ = await asyncio.wait_for(process.communicate(), DECODE_SECONDS)
+            line, _ = await asyncio.wait_for(process.communicate(asked.encode()), DECODE_SECONDS)
         except asyncio.TimeoutError:
             raise Problem(415, "the file takes too long to decode") from None
         finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
+            await _end(process)
         try:
             told = json.loads(line)
         except ValueError:
@@ -101,6 +89,44 @@ class Uploads:
         if "error" in told:
             raise Problem(415, told["error"])
         return float(told["seconds"])
+
+    def get_ready(self) -> None:
+        """Starts the process that decodes the next file, of which there is one for each, so that nobody waits for it."""
+        if self._spare is None and not self._closed:
+            self._spare = asyncio.ensure_future(_start())
+
+    async def close(self) -> None:
+        """Ends the process that waits for a file."""
+        self._closed = True
+        if self._spare is not None:
+            await _end(await self._spare)
+
+    async def _ready(self) -> asyncio.subprocess.Process:
+        self.get_ready()
+        assert self._spare is not None
+        mine, self._spare = self._spare, None
+        self.get_ready()
+        return await mine
+
+
+async def _start() -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        DECODER,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 def not_sound() -> Problem:
