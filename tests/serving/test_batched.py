@@ -8,6 +8,7 @@ import soundfile
 from safetensors.numpy import load
 
 pytest.importorskip("triton")
+pytestmark = pytest.mark.slow
 
 
 def test_many_at_once_are_as_alone(start, tmp_path):
