@@ -23,6 +23,7 @@ COMMANDS = (
     "reconstruct",
     "index",
     "search",
+    "serve",
     "download",
     "doctor",
     "bench",

@@ -63,7 +63,8 @@ class MusicIndex:
     """The songs of a folder in HeartCLAP's space, in a file that lies in the folder or elsewhere.
 
     folder: of the songs; may be left out where `file` exists. file: the index, else `.heartlib-index.sqlite`
-    in the folder. model: as in `clap_folder`; it is loaded once, when it is first needed. One index may be
+    in the folder. model: as in `clap_folder`; it is loaded once, when it is first needed, or is there
+    already (loaded). One index may be
     searched from many threads.
     """
 
@@ -74,6 +75,7 @@ class MusicIndex:
         file: str | Path | None = None,
         model: str | Path = "nano",
         device: str | torch.device = "cpu",
+        loaded: HeartCLAP | None = None,
     ) -> None:
         if folder is None and file is None:
             raise UsageError("give the folder of the music, or the file of its index")
@@ -84,7 +86,7 @@ class MusicIndex:
         self.clap = clap_folder(model)
         self.fingerprint = checkpoints.weights_hash(self.clap)
         self.device = device
-        self._model: HeartCLAP | None = None
+        self._model = loaded
         self._lock = Lock()
         self._loaded: tuple[list[str], np.ndarray, int] = ([], np.empty((0, 0), np.float32), -1)
 

@@ -188,6 +188,11 @@ class Engine:
         self.close()
 
     @property
+    def closed(self) -> bool:
+        """Whether it takes no more songs: it was closed, or failed."""
+        return self._closed
+
+    @property
     def singing(self) -> int:
         """Songs that are being sung."""
         return len(self._singing)
