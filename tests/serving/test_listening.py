@@ -56,3 +56,13 @@ def test_goes_on_from_an_upload(sung):
     upload = sent.json()["id"]
     (further,) = server.post(length=6, extension={"upload": upload, "from": 4.0})
     assert server.wait(further)["result"]["frames"] <= 75
+
+
+def test_takes_after_a_song(sung):
+    """In the place of tags; what was heard is told."""
+    server, id = sung
+    (like,) = server.post(length=2, tags=None, reference={"song": id})
+    song = server.wait(like)
+    assert song["reference"]["song"] == id and song["tags"] == ""
+    told = song["result"]
+    assert told["settings"]["reference"]["tags"] == told["tags"] != ""

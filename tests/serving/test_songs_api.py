@@ -146,6 +146,13 @@ def test_a_song_goes_on_from_another(server):
     assert none.status_code == 404
 
 
+def test_neither_tags_nor_a_reference(server):
+    neither = {name: value for name, value in SONG.items() if name != "tags"}
+    assert server.client.post("/v1/songs", json=neither).status_code == 422
+    none = server.client.post("/v1/songs", json=neither | {"reference": {"upload": "0" * 24}})
+    assert none.status_code == 404
+
+
 def test_models_health_metrics(server):
     (model,) = server.client.get("/v1/models").json()["data"]
     assert model["id"] == "HeartMuLa-tiny" and "female" in model["tags"]["gender"]

@@ -161,14 +161,18 @@ class Dispatcher:
             "live": str(self.live_file(row)),
         }
         if kept := request.get("kept"):
-            if "upload" in kept:
-                files["kept"] = {"sound": str(folder.upload(kept["upload"]))}
-            else:
-                files["kept"] = {
-                    "sound": str(folder.song(row.owner, kept["song"], kept["format"])),
-                    "codes": str(folder.song(row.owner, kept["song"], "safetensors")),
-                }
+            files["kept"] = {"sound": self._sound_file(row, kept)}
+            if "song" in kept:
+                files["kept"]["codes"] = str(folder.song(row.owner, kept["song"], "safetensors"))
+        if reference := request.get("reference"):
+            files["reference"] = self._sound_file(row, reference)
         return files
+
+    def _sound_file(self, row: SongRow, sound: dict[str, Any]) -> str:
+        """Where an upload, or another song of the owner's, lies."""
+        if "upload" in sound:
+            return str(self._folder.upload(sound["upload"]))
+        return str(self._folder.song(row.owner, sound["song"], sound["format"]))
 
     def live_file(self, row: SongRow) -> Path:
         """Where a song grows."""

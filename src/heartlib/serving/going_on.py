@@ -33,7 +33,8 @@ def go_on(
     wave = audio.resample(wave, given, rate)
     cut = Cut.at(wave.shape[1], rate, request["kept"]["from"])
     settings = GenerationSettings(**request["settings"])
-    pipe.prepare(request["lyrics"], request["tags"], settings, prefix=cut.frames)
+    lyrics, tags, settings = pipe.checked(request["lyrics"], request["tags"], settings)
+    pipe.prepare(lyrics, tags, settings, prefix=cut.frames)
     if "codes" in kept:
         codes = read_codes(kept["codes"]).values
     else:
@@ -48,8 +49,8 @@ def go_on(
         wave,
         codes,
         cut,
-        request["lyrics"],
-        request["tags"],
+        lyrics,
+        tags,
         settings,
         about=about,
         **asked,

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from heartlib.pipelines.music_generation import HeartMuLaGenPipeline
 
 
+ROOM_FOR_TAGS = "pop,warm,female,happy,electric piano,medium"
+"""As many as may be heard in a reference."""
+
+
 @dataclass(frozen=True)
 class ServedModel:
     """One model: the name that clients call it by, and its tags by category, none where it takes any."""
@@ -45,6 +49,8 @@ class ServedModel:
         if request.model not in (None, self.name, self.pipe.paths.name):
             raise Problem(422, f"there is no model {request.model!r}; this server has {self.name}")
         lyrics = check_lyrics(request.lyrics)
-        tags = check_tags(request.tags, self.pipe.paths.root)
-        self.pipe.prepare(lyrics, tags, GenerationSettings(**request.settings(0)))
+        asked = request.tags or ""
+        tags = check_tags(asked, self.pipe.paths.root, optional=request.reference is not None)
+        told = tags or ROOM_FOR_TAGS
+        self.pipe.prepare(lyrics, told, GenerationSettings(**request.settings(0)))
         return lyrics, tags

@@ -87,10 +87,16 @@ class SearchRequest(Strict):
 
 
 class SongRequest(Strict):
-    """A song, or several takes of it."""
+    """A song, or several takes of it: of tags, of a reference, or of both."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["tags"]}, {"required": ["reference"]}]}
+    )
 
     lyrics: Lyrics = Field(description="lines with section markers such as [Verse] between them")
-    tags: Tags = Field(description="the style, with commas: pop,female,piano")
+    tags: Tags | SkipJsonSchema[None] = Field(
+        None, description="the style, with commas: pop,female,piano"
+    )
     length: Seconds | None = Field(None, description="most seconds that the song may have")
     temperature: float = Field(1.0, gt=0, le=10)
     topk: int = Field(50, ge=1, le=100_000)
@@ -102,6 +108,13 @@ class SongRequest(Strict):
     format: Format = "mp3"
     model: str | None = Field(None, max_length=200, description="as GET /v1/models tells")
     extension: Extension | None = None
+    reference: Source | None = Field(None, description="a sound whose style to take after")
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.tags is None and self.reference is None:
+            raise ValueError("give tags, a reference, or both")
+        return self
 
     def settings(self, seed: int) -> dict[str, Any]:
         """The pipeline's settings for one take."""

@@ -38,13 +38,15 @@ class Job:
     codes: Path
     live: Path
     kept: dict[str, str] | None = None
+    reference: str | None = None
     cancel: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def of(cls, message: Message) -> Job:
         """The job of a message of the server."""
         song, codes, live = (Path(message[name]) for name in ("song", "codes", "live"))
-        return cls(message["id"], message["request"], song, codes, live, message.get("kept"))
+        sounds = message.get("kept"), message.get("reference")
+        return cls(message["id"], message["request"], song, codes, live, *sounds)
 
 
 class Told:
@@ -71,7 +73,10 @@ def sing(pipe: HeartMuLaGenPipeline, job: Job, told: Told) -> Song:
     from heartlib.serving.live import LiveFile
 
     request = job.request
-    given = {"lyrics": request["lyrics"], "tags": request["tags"], **request["settings"]}
+    if job.reference is not None and not Path(job.reference).exists():
+        raise HeartlibError("the sound to take after was removed")
+    settings = request["settings"] | {"reference": job.reference}
+    given = {"lyrics": request["lyrics"], "tags": request["tags"], **settings}
     asked = {"progress": told, "cancel": job.cancel}
     length = given["max_audio_length_ms"]
     rate = pipe._load_both().config.sample_rate
@@ -79,7 +84,7 @@ def sing(pipe: HeartMuLaGenPipeline, job: Job, told: Told) -> Song:
         if job.kept is not None:
             from heartlib.serving.going_on import go_on
 
-            song = go_on(pipe, job.kept, request, **asked)
+            song = go_on(pipe, job.kept, request | {"settings": settings}, **asked)
             live.add(song.waveform.numpy())
         elif length is not None and length <= NEW_FRAMES[0] * FRAME_MS:
             # one window of sound: no sooner heard by streaming, and more to compute
@@ -115,6 +120,7 @@ def keep(song: Song, job: Job, codec_hash: str) -> dict[str, Any]:
         "seed": song.seed,
         "ended": song.ended,
         "bytes": job.song.stat().st_size,
+        "tags": song.tags,
         "model": song.model,
         "settings": song.settings,
         "timings": {stage: round(seconds, 3) for stage, seconds in song.timings.items()},
@@ -124,8 +130,8 @@ def keep(song: Song, job: Job, codec_hash: str) -> dict[str, Any]:
 def reason_of(error: BaseException, job: Job) -> str:
     """What a client is told of a song that failed."""
     if isinstance(error, HeartlibError) or job.cancel.is_set():
-        kept = (job.kept or {}).values()
-        return without_paths(str(error), [job.song, job.codes, job.live, *kept])
+        sounds = [*(job.kept or {}).values(), *([job.reference] if job.reference else [])]
+        return without_paths(str(error), [job.song, job.codes, job.live, *sounds])
     print(f"heartlib: a song failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
     return "the server failed to make this song; its log says why"
 

@@ -17,7 +17,7 @@ from heartlib.serving.folder import DataFolder, is_id, new_id
 from heartlib.serving.growing import GrowingAudio
 from heartlib.serving.model import ServedModel
 from heartlib.serving.problems import Problem
-from heartlib.serving.requests import SEEDS, SongRequest
+from heartlib.serving.requests import SEEDS, SongRequest, Source
 from heartlib.serving.settings import ServiceSettings
 from heartlib.serving.store import SongRow, Store, UploadRow
 
@@ -91,7 +91,11 @@ class Songs:
         if not self.accepting:
             raise Problem(503, "the server is stopping", retry_after=RETRY_SECONDS)
         lyrics, tags = await asyncio.to_thread(self.model.check, request)
-        kept = await self._kept(owner, request)
+        kept = reference = None
+        if asked := request.extension:
+            kept = await self._sound(owner, asked) | {"from": asked.start}
+        if request.reference:
+            reference = await self._sound(owner, request.reference)
         await self._check_room(owner, request.count)
         seed = secrets.randbelow(2**31) if request.seed is None else request.seed
         if seed + request.count > SEEDS:
@@ -107,6 +111,7 @@ class Songs:
                     "format": request.format,
                     "live": live or ("wav" if request.format == "wav" else "mp3"),
                     **({"kept": kept} if kept else {}),
+                    **({"reference": reference} if reference else {}),
                 },
             )
             for take in range(request.count)
@@ -209,18 +214,14 @@ class Songs:
             raise Problem(404, "there is no such upload")
         return row
 
-    async def _kept(self, owner: str, request: SongRequest) -> dict[str, Any] | None:
-        """What a song goes on from, as the worker is told."""
-        asked = request.extension
-        if asked is None:
-            return None
+    async def _sound(self, owner: str, asked: Source) -> dict[str, Any]:
+        """A sound of the owner's as the worker is told of it. Problem 404, 409 for a song that is not done."""
         if asked.upload is not None:
-            upload = await self._upload(owner, asked.upload)
-            return {"upload": upload.id, "from": asked.start}
+            return {"upload": (await self._upload(owner, asked.upload)).id}
         row = await self._row(owner, asked.song or "")
         if row.status != "done":
-            raise Problem(409, f"the song to go on from is {row.status}, not done")
-        return {"song": row.id, "format": row.request["format"], "from": asked.start}
+            raise Problem(409, f"the song that is asked for is {row.status}, not done")
+        return {"song": row.id, "format": row.request["format"]}
 
     async def _check_room(self, owner: str, count: int) -> None:
         queue, limits = self.dispatcher.queue, self.limits

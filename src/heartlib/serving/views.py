@@ -45,6 +45,7 @@ class SongView(BaseModel):
     format: str
     attempts: int
     extension: dict[str, Any] | None = None
+    reference: dict[str, Any] | None = None
     progress: Progress | None = None
     error: str | None = None
     result: dict[str, Any] | None = None
@@ -67,6 +68,7 @@ class SongView(BaseModel):
             format=request["format"],
             attempts=row.attempts,
             extension=request.get("kept"),
+            reference=request.get("reference"),
             progress=Progress(**progress) if progress and not row.finished else None,
             error=row.error,
             result=row.result,
