@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -49,6 +50,18 @@ class DataFolder:
     def store(self) -> Path:
         """The file of the tables."""
         return self.root / "store.sqlite"
+
+    def secret(self) -> bytes:
+        """32 random bytes that only this server knows, the same after a restart."""
+        path = self.root / "secret"
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_bytes(32))
+        held = path.read_bytes()
+        if len(held) != 32:
+            raise HeartlibError(f"{path} is damaged: remove it, and browsers get new names")
+        return held
 
     def songs_of(self, owner: str) -> Path:
         """The folder of one owner's songs, whose name tells nothing of theirs."""
