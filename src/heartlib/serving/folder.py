@@ -27,15 +27,17 @@ def is_id(text: str) -> bool:
 class DataFolder:
     """The folder of one server, locked while it runs: HeartlibError where another one has it.
 
-    store.sqlite; songs/OWNER/ID.mp3 and ID.safetensors; live/ID: what is being made; uploads/ID.flac.
+    store.sqlite; songs/OWNER/ID.mp3 and ID.safetensors; live/ID: what is being made; uploads/ID.flac;
+    copies/ID.wav: songs in another format, until the next start.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.live, self.uploads, self.songs = root / "live", root / "uploads", root / "songs"
         self.arriving, self.indexes = root / "arriving", root / "indexes"
+        self.copies = root / "copies"
         try:
-            for folder in (self.live, self.uploads, self.songs, self.arriving, self.indexes):
+            for folder in (self.live, self.uploads, self.songs, self.arriving, self.indexes, self.copies):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -74,6 +76,11 @@ class DataFolder:
         assert is_id(id), id
         return self.songs_of(owner) / f"{id}.{suffix}"
 
+    def copy(self, id: str, suffix: str) -> Path:
+        """A song's sound in another format than it was made in."""
+        assert is_id(id), id
+        return self.copies / f"{id}.{suffix}"
+
     def index_of(self, owner: str) -> Path:
         """The search index of one owner's songs."""
         return self.indexes / f"{self.songs_of(owner).name}.sqlite"
@@ -85,7 +92,7 @@ class DataFolder:
 
     def clean(self, ids: set[str]) -> None:
         """After a start: half files, and files of songs and uploads that are not in the store, are removed."""
-        for folder in (self.live, self.arriving):
+        for folder in (self.live, self.arriving, self.copies):
             for path in folder.iterdir():
                 path.unlink()
         for path in [*self.uploads.iterdir(), *self.songs.glob("*/*")]:

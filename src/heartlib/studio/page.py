@@ -25,8 +25,7 @@ def build(service: Service, visitors: Visitors) -> gr.Blocks:
         with gr.Row(equal_height=False):
             with gr.Column(min_width=320, scale=5):
                 form = editor(service.model.tags, service.model.longest)
-                with gr.Row():
-                    create = gr.Button("Create", variant="primary", elem_id="create")
+                create = gr.Button("Create", variant="primary", elem_id="create")
             with gr.Column(min_width=320, scale=6):
                 player = element(words.player(None), "player")
                 with gr.Row():

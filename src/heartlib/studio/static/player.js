@@ -64,7 +64,11 @@ class Player extends HTMLElement {
     this.unfollow = follow(this.id_, (kind, data) => this.said(kind, data));
   }
 
+  // What a visitor asked for is heard at once, and seen on a phone, where it is below.
   play() {
+    if (this.getBoundingClientRect().top > window.innerHeight * 0.8) {
+      this.scrollIntoView({ behavior: "smooth", block: "start" });
+    }
     this.audio.play().catch(() => {}); // a browser that wants to be asked has its button
   }
 
@@ -113,34 +117,26 @@ class Player extends HTMLElement {
     this.takeFile();
     await this.waveform.read(await (await tell(this.id_, "/audio")).arrayBuffer());
     this.waveform.at(this.audio.currentTime);
-    await this.readTimes();
+    await this.makeTimes();
   }
 
   showFiles() {
     const links = FILES.map(([name, file]) =>
       make("a", { href: `/v1/songs/${this.id_}/${file}`, download: "" }, name),
     );
-    const times = make("button", { type: "button", class: "times", onclick: () => this.makeTimes() }, "Time the words");
-    this.times = times;
-    this.files.replaceChildren("Download: ", ...links.flatMap((link) => [link, " "]), this.here, " ", times);
+    this.files.replaceChildren("Download: ", ...links.flatMap((link) => [link, " "]), this.here);
   }
 
-  // Times that are there already are shown; to make them takes listening, thus a click.
-  async readTimes() {
-    if (this.song.links["lyrics.lrc"]) await this.makeTimes();
-  }
-
+  // The server listens to the song for this, once; where it cannot, the lyrics stay as they are.
   async makeTimes() {
-    this.times.disabled = true;
-    this.times.textContent = "Listening …";
+    this.dataset.words = "awaited";
     try {
       this.lyrics.timed(readLrc(await (await tell(this.id_, "/lyrics.lrc")).text()));
-      this.times.remove();
+      this.dataset.words = "timed";
       this.moved();
     } catch (error) {
-      this.times.disabled = false;
-      this.times.textContent = "Time the words";
-      this.say(error.message);
+      this.dataset.words = "unknown";
+      this.files.append(make("small", {}, ` The words have no times: ${error.message}`));
     }
   }
 
