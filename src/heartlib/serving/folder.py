@@ -37,7 +37,14 @@ class DataFolder:
         self.arriving, self.indexes = root / "arriving", root / "indexes"
         self.copies = root / "copies"
         try:
-            for folder in (self.live, self.uploads, self.songs, self.arriving, self.indexes, self.copies):
+            for folder in (
+                self.live,
+                self.uploads,
+                self.songs,
+                self.arriving,
+                self.indexes,
+                self.copies,
+            ):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:

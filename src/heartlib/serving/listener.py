@@ -52,7 +52,12 @@ class Listener:
         """Works until the server is gone."""
         self.channel.listen()
         self.channel.send("ready")
-        tasks = {"transcribe": self._transcribe, "align": self._align, "search": self._search, "copy": self._copy}
+        tasks = {
+            "transcribe": self._transcribe,
+            "align": self._align,
+            "search": self._search,
+            "copy": self._copy,
+        }
         while True:
             task = self._next.get()
             try:

@@ -11,7 +11,15 @@ from heartlib.serving.guard import drain
 from heartlib.serving.problems import Problem
 from heartlib.serving.ranges import RangedFile
 from heartlib.serving.requests import Format, SearchRequest, TranscriptionRequest
-from heartlib.serving.routes_songs import BINARY, SOUND, SOUND_TYPES, Owner, Serving, SongId, problems
+from heartlib.serving.routes_songs import (
+    BINARY,
+    SOUND,
+    SOUND_TYPES,
+    Owner,
+    Serving,
+    SongId,
+    problems,
+)
 from heartlib.serving.views import (
     FoundView,
     SearchView,

@@ -41,9 +41,7 @@ def default_data() -> Path:
     return Path(base).expanduser() / "heartlib" / "serve"
 
 
-def serve(
-    settings: ServiceSettings, access: Access, port: int, *, studio: bool = False
-) -> int:
+def serve(settings: ServiceSettings, access: Access, port: int, *, studio: bool = False) -> int:
     """Serves until SIGTERM or SIGINT; the exit status. HeartlibError where it cannot start."""
     with _listen(access.host, port) as listener:
         return asyncio.run(_serve(settings, access, listener, studio))

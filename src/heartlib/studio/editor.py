@@ -11,7 +11,7 @@ from gradio.components import Component
 
 from heartlib.serving.requests import LONGEST_LYRICS, LONGEST_TAGS, MOST_SONGS
 
-SECTIONS = ("Intro", "Verse", "Prechorus", "Chorus", "Bridge", "Interlude", "Outro")
+SECTIONS = ("Intro", "Verse", "Prechorus", "Chorus", "Bridge", "Instrumental", "Outro")
 TEMPLATE = """[Intro]
 
 [Verse]
@@ -61,7 +61,11 @@ class Editor:
 
     def request(self, values: tuple[Any, ...]) -> dict[str, Any]:
         """What `SongRequest` takes, from the values of `all`."""
-        lyrics, chips, rest = values[0], values[1 : 1 + len(self.chips)], values[1 + len(self.chips) :]
+        lyrics, chips, rest = (
+            values[0],
+            values[1 : 1 + len(self.chips)],
+            values[1 + len(self.chips) :],
+        )
         more, length, takes, seed, lock, temperature, topk, cfg_scale, steps, guidance = rest
         chosen = [tag for group in chips for tag in group or ()]
         written = [tag.strip() for tag in (more or "").split(",") if tag.strip()]
@@ -135,7 +139,12 @@ def editor(known: Mapping[str, list[str]], longest: float) -> Editor:
     )
     with gr.Row():
         length = gr.Slider(
-            1, longest, min(SONG_SECONDS, longest), step=0.5, label="Length, at most (s)", elem_id="length"
+            1,
+            longest,
+            min(SONG_SECONDS, longest),
+            step=0.5,
+            label="Length, at most (s)",
+            elem_id="length",
         )
         takes = gr.Slider(1, MOST_SONGS, 1, step=1, label="Takes", elem_id="takes")
     with gr.Accordion("Advanced", open=False, elem_id="advanced"):

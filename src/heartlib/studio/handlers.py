@@ -83,7 +83,9 @@ class Handlers:
             "count": count,
         }
         start = await self.begin(owner, row, section)
-        return await (self.create(owner, asked) if start is None else self.extend(owner, asked, id, start))
+        return await (
+            self.create(owner, asked) if start is None else self.extend(owner, asked, id, start)
+        )
 
     async def begin(self, owner: str, row: SongRow, section: int) -> float | None:
         """The second at which a section of a song begins, None for the song's own begin."""
@@ -105,4 +107,4 @@ class Handlers:
 
     async def search(self, owner: str, text: str) -> list[tuple[SongRow, float]]:
         """The visitor's songs that sound like a text, the best first."""
-        return await self._service.search(owner, SearchRequest(text=text))
+        return await self._service.search(owner, SearchRequest(text=text, count=LISTED))

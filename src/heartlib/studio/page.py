@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from heartlib.serving.service import Service
 from heartlib.serving.store import SongRow
@@ -14,7 +16,6 @@ from heartlib.studio.handlers import Handlers, told
 from heartlib.studio.visitors import Visitors
 
 TITLE = "heartlib studio"
-PRIVATE: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None}
 
 
 def build(service: Service, visitors: Visitors) -> gr.Blocks:
@@ -29,16 +30,23 @@ def build(service: Service, visitors: Visitors) -> gr.Blocks:
             with gr.Column(min_width=320, scale=6):
                 player = element(words.player(None), "player")
                 with gr.Row():
-                    cancel = gr.Button("Cancel or remove", size="sm", elem_id="cancel", min_width=80)
+                    cancel = gr.Button(
+                        "Cancel or remove", size="sm", elem_id="cancel", min_width=80
+                    )
                     reuse = gr.Button("Into the editor", size="sm", elem_id="reuse", min_width=80)
                 with gr.Accordion("Go on, or sing again", open=False, elem_id="change"):
-                    gr.Markdown("A song goes on with the lyrics of the editor, which are the whole song's.")
-                    with gr.Row():
+                    gr.Markdown(
+                        "A song goes on with the lyrics of the editor, which are the whole song's."
+                    )
+                    with gr.Row(elem_classes="field-and-button"):
                         start = gr.Number(
-                            label="Keep until (s); empty: all", minimum=0.08, elem_id="keep-until"
+                            label="Keep until (s), 0 for all",
+                            value=0,
+                            minimum=0,
+                            elem_id="keep-until",
                         )
                         extend = gr.Button("Extend", elem_id="extend")
-                    with gr.Row():
+                    with gr.Row(elem_classes="field-and-button"):
                         section = gr.Dropdown([], label="From this section on", elem_id="section")
                         again = gr.Button("Sing again", elem_id="sing-again")
                 songs = gr.Radio([], label="Your songs", elem_id="songs", elem_classes="songs")
@@ -50,7 +58,7 @@ def build(service: Service, visitors: Visitors) -> gr.Blocks:
                     side_a, side_b = gr.Textbox(visible=False), gr.Textbox(visible=False)
                     compared = element(words.compare(None, None), "compared")
                 with gr.Accordion("Search your songs by words", open=False, elem_id="search"):
-                    with gr.Row():
+                    with gr.Row(elem_classes="field-and-button"):
                         text = gr.Textbox(
                             label="What it sounds like",
                             placeholder="slow sad piano",
@@ -93,7 +101,7 @@ def build(service: Service, visitors: Visitors) -> gr.Blocks:
         @told
         async def on_extend(request: gr.Request, id: str, start: float | None, *values: Any) -> Any:
             owner = do.owner(request)
-            rows = await do.extend(owner, form.request(values), need(id), start)
+            rows = await do.extend(owner, form.request(values), need(id), start or None)
             return await chosen(owner, rows[0], play=True)
 
         @told
@@ -107,7 +115,13 @@ def build(service: Service, visitors: Visitors) -> gr.Blocks:
         @told
         async def on_choose(request: gr.Request, id: str) -> Any:
             owner = do.owner(request)
-            return await chosen(owner, await do.song(owner, need(id)), play=True)
+            there, _, parts = await chosen(owner, await do.song(owner, need(id)))
+            return there, parts  # the list stays as it is, and with it where the keyboard is
+
+        @told
+        async def on_found(request: gr.Request, id: str) -> Any:
+            owner = do.owner(request)
+            return await chosen(owner, await do.song(owner, need(id)))
 
         @told
         async def on_cancel(request: gr.Request, id: str) -> Any:
@@ -130,39 +144,56 @@ def build(service: Service, visitors: Visitors) -> gr.Blocks:
             return form.of_song(row.request)
 
         @told
-        async def on_side(request: gr.Request, id: str, other: str | None, b: bool) -> Any:
+        async def on_a(request: gr.Request, id: str, b: str) -> Any:
             owner = do.owner(request)
             mine = await do.song(owner, need(id))
-            its = await do.song(owner, other) if other else None
-            return [id, words.compare(its, mine) if b else words.compare(mine, its)]
+            return id, words.compare(mine, await do.song(owner, b) if b else None)
+
+        @told
+        async def on_b(request: gr.Request, id: str, a: str) -> Any:
+            owner = do.owner(request)
+            mine = await do.song(owner, need(id))
+            return id, words.compare(await do.song(owner, a) if a else None, mine)
 
         @told
         async def on_search(request: gr.Request, text: str) -> Any:
             rows = [row for row, _ in await do.search(do.owner(request), text)]
             return gr.Radio(words.choices(rows), value=None, label=f"Found: {len(rows)}")
 
-        quiet = PRIVATE | {"show_progress": "hidden"}
-        page.load(on_load, None, shown, **quiet)
-        create.click(on_create, form.all, [*shown, form.seed], **quiet)
-        extend.click(on_extend, [songs, start, *form.all], shown, **quiet)
-        again.click(on_again, [songs, section, form.takes], shown, **PRIVATE | {"show_progress": "minimal"})
-        songs.input(on_choose, songs, shown, **quiet)
-        found.input(on_choose, found, shown, **quiet)
-        cancel.click(on_cancel, songs, shown, **quiet)
-        refresh.click(on_refresh, songs, songs, **quiet)
-        reuse.click(on_reuse, songs, form.all, **quiet)
-        form.template.click(lambda: TEMPLATE, None, form.lyrics, **quiet)
-        for button, mine, other, b in ((to_a, side_a, side_b, False), (to_b, side_b, side_a, True)):
-
-            async def on_this_side(
-                request: gr.Request, id: str, other: str | None, b: bool = b
-            ) -> Any:
-                return await on_side(request, id, other, b)
-
-            button.click(on_this_side, [songs, other], [mine, compared], **quiet)
-        search.click(on_search, text, found, **PRIVATE)
-        text.submit(on_search, text, found, **PRIVATE)
+        on(page.load, on_load, None, shown)
+        on(create.click, on_create, form.all, [*shown, form.seed])
+        on(extend.click, on_extend, [songs, start, *form.all], shown)
+        on(again.click, on_again, [songs, section, form.takes], shown, waits=True)
+        on(songs.input, on_choose, songs, [player, section])
+        on(found.input, on_found, found, shown)
+        on(cancel.click, on_cancel, songs, shown)
+        on(refresh.click, on_refresh, songs, songs)
+        on(reuse.click, on_reuse, songs, form.all)
+        on(form.template.click, lambda: TEMPLATE, None, form.lyrics)
+        on(to_a.click, on_a, [songs, side_b], [side_a, compared])
+        on(to_b.click, on_b, [songs, side_a], [side_b, compared])
+        on(search.click, on_search, text, found, waits=True)
+        on(text.submit, on_search, text, found, waits=True)
     return page
+
+
+def on(
+    event: Callable[..., object],
+    handler: Callable[..., Any],
+    given: Component | Sequence[Component] | None,
+    changed: Component | Sequence[Component],
+    *,
+    waits: bool = False,
+) -> None:
+    """Wires one event, of which Gradio's own API tells nothing; waits: for something that takes a while, which is shown."""
+    event(
+        handler,
+        given,
+        changed,
+        api_visibility="private",
+        concurrency_limit=None,
+        show_progress="minimal" if waits else "hidden",
+    )
 
 
 def element(html: str, id: str) -> gr.Markdown:

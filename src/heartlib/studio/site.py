@@ -127,7 +127,9 @@ class Studio:
 
 
 def _file(name: str) -> Response:
-    return FileResponse(STATIC / name, media_type=SERVED[name], headers={"Cache-Control": "no-cache"})
+    return FileResponse(
+        STATIC / name, media_type=SERVED[name], headers={"Cache-Control": "no-cache"}
+    )
 
 
 def _problem(problem: Problem) -> Response:

@@ -23,7 +23,11 @@ def title(row: SongRow) -> str:
 def label(row: SongRow) -> str:
     """One line in the list of songs."""
     seconds = (row.result or {}).get("seconds")
-    state = STATES.get(row.status, "") if seconds is None else f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
+    state = (
+        STATES.get(row.status, "")
+        if seconds is None
+        else f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
+    )
     about = [state, f"seed {row.request['settings']['seed']}"]
     kept = row.request.get("kept")
     if kept:

@@ -15,6 +15,7 @@ const FILES = [
 class Player extends HTMLElement {
   connectedCallback() {
     this.id_ = this.getAttribute("song");
+    this.streaming = false; // whether the player has the growing sound
     this.build();
     this.begin().catch((error) => this.say(error.message));
   }
@@ -41,9 +42,6 @@ class Player extends HTMLElement {
     this.head = make("h2", {}, this.getAttribute("name") ?? "");
     this.replaceChildren(this.head, this.status, this.bar, this.waveform.canvas, this.audio, this.files);
     this.audio.addEventListener("timeupdate", () => this.moved());
-    this.audio.addEventListener("playing", () => {
-      this.dataset.heard ??= String(performance.timeOrigin + performance.now());
-    });
     for (const stop of ["pause", "ended"]) this.audio.addEventListener(stop, () => this.takeFile());
   }
 
@@ -60,7 +58,6 @@ class Player extends HTMLElement {
     }
     this.said(this.song.status, { ...this.song.progress, error: this.song.error });
     if (["failed", "cancelled"].includes(this.song.status)) return;
-    this.streaming = false;
     this.unfollow = follow(this.id_, (kind, data) => this.said(kind, data));
   }
 
