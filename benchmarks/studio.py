@@ -114,11 +114,11 @@ def pictures(browser: Browser, args: argparse.Namespace) -> dict[str, Any]:
     with served() as url:
         for name, look in looks.items():
             page = opened(browser, url, **look)
-            set_length(page, 12)
+            set_length(page, 8)
             page.click("#create")
             done(page)
             page.evaluate("document.querySelector('heartlib-player audio').pause()")
-            page.evaluate("document.querySelector('heartlib-player audio').currentTime = 4.2")
+            page.evaluate("document.querySelector('heartlib-player audio').currentTime = 2.2")
             if name == "studio-phone":
                 page.evaluate("document.querySelector('heartlib-player').scrollIntoView()")
             time.sleep(1)

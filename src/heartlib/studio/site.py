@@ -12,7 +12,7 @@ import gradio
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from heartlib.serving.problems import MEDIA_TYPE, Problem
@@ -22,9 +22,7 @@ from heartlib.studio.page import build
 from heartlib.studio.visitors import Visitors
 
 STATIC = Path(__file__).parent / "static"
-SERVED = {"studio.css": "text/css", "editor.js": "text/javascript", "player.js": "text/javascript"}
-SERVED |= {"compare.js": "text/javascript", "waveform.js": "text/javascript"}
-SERVED |= {"lyrics.js": "text/javascript", "song.js": "text/javascript"}
+TYPES = {".css": "text/css", ".js": "text/javascript"}
 HEAD = '<link rel="stylesheet" href="/studio/studio.css">' + "".join(
     f'<script type="module" src="/studio/{name}"></script>'
     for name in ("editor.js", "player.js", "compare.js")
@@ -47,6 +45,7 @@ class Studio:
 
     def __init__(self, service: Service, visitors: Visitors) -> None:
         self._visitors = visitors
+        self._files = {file.name for file in STATIC.iterdir() if file.suffix in TYPES}
         self._shell = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
         gradio.mount_gradio_app(
             self._shell,
@@ -74,14 +73,15 @@ class Studio:
         if scope["type"] != "http":
             return
         path = scope["path"]
-        if path.startswith("/studio/") and path.removeprefix("/studio/") in SERVED:
-            app: ASGIApp = _file(path.removeprefix("/studio/"))
+        folder, _, name = path.rpartition("/")
+        if folder == "/studio" and name in self._files:
+            app: ASGIApp = _file(STATIC / name)
         elif path == "/studio/key" and scope["method"] == "POST" and self._visitors.ask_for_key:
             app = await self._take_key(Request(scope, receive))
         elif not GRADIO.fullmatch(path) or ".." in path:
             app = _problem(Problem(404, "Not Found"))
-        elif (app_or_none := self._for_visitor(scope)) is not None:
-            app = app_or_none
+        elif (instead := self._for_visitor(scope)) is not None:
+            app = instead
         else:
             app = self._shell
             scope = dict(scope)  # Gradio's routes are no routes of the API
@@ -126,15 +126,12 @@ class Studio:
         return secured
 
 
-def _file(name: str) -> Response:
-    return FileResponse(
-        STATIC / name, media_type=SERVED[name], headers={"Cache-Control": "no-cache"}
-    )
+def _file(path: Path) -> Response:
+    headers = {"Cache-Control": "no-cache"}
+    return FileResponse(path, media_type=TYPES[path.suffix], headers=headers)
 
 
 def _problem(problem: Problem) -> Response:
-    from starlette.responses import JSONResponse
-
     return JSONResponse(problem.to_dict(), problem.status, problem.headers, MEDIA_TYPE)
 
 

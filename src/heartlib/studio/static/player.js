@@ -30,7 +30,8 @@ class Player extends HTMLElement {
 
   build() {
     this.audio = make("audio", { controls: "", preload: "auto", "aria-label": "The song" });
-    this.status = make("p", { class: "status", role: "status", "aria-live": "polite" });
+    this.status = make("p", { class: "status" });
+    this.aloud = make("p", { class: "aloud", role: "status" }); // what a screen reader says
     this.bar = make("progress", { "aria-label": "How much is sung", max: "1", value: "0" });
     this.waveform = new Waveform((seconds) => this.seek(seconds));
     this.files = make("p", { class: "files" });
@@ -40,7 +41,7 @@ class Player extends HTMLElement {
       "Keep until here",
     );
     this.head = make("h2", {}, this.getAttribute("name") ?? "");
-    this.replaceChildren(this.head, this.status, this.bar, this.waveform.canvas, this.audio, this.files);
+    this.replaceChildren(this.head, this.status, this.aloud, this.bar, this.waveform.canvas, this.audio, this.files);
     this.audio.addEventListener("timeupdate", () => this.moved());
     for (const stop of ["pause", "ended"]) this.audio.addEventListener(stop, () => this.takeFile());
   }
@@ -90,7 +91,7 @@ class Player extends HTMLElement {
       if (data.most) this.bar.value = data.frames / data.most;
       const section = data.section ? `[${data.section}] ` : "";
       const heard = data.seconds ? `, ${clock(data.seconds)} can be heard` : "";
-      this.say(`${section}${clock(sung)} sung${heard}`);
+      this.say(`${section}${clock(sung)} sung${heard}`, section || "It is sung");
       this.lyrics.section(data.section);
     } else if (kind === "done") {
       this.finished().catch((error) => this.say(error.message));
@@ -182,8 +183,9 @@ class Player extends HTMLElement {
     setTimeout(fill, 300);
   }
 
-  say(text) {
+  say(text, aloud = text) {
     if (this.status.textContent !== text) this.status.textContent = text;
+    if (this.aloud.textContent !== aloud) this.aloud.textContent = aloud;
   }
 }
 
