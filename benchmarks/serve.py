@@ -96,7 +96,7 @@ def _resident(pid: int) -> float:
 def serving(*flags: str) -> Iterator[Server]:
     """A server with a folder of its own, until the end of the block."""
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder) / "data", "--model", "nano", *flags)
+        server = Server(Path(folder) / "data", "--model", "nano", "--no-studio", *flags)
         try:
             yield server
             server.stop()

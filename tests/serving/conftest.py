@@ -24,7 +24,7 @@ def start(tiny_checkpoint: Path) -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
     def start(data: Path, *flags: str, model: Path | str = tiny_checkpoint) -> Running:
-        where = ("--model", str(model), "--device", "cpu", *flags)
+        where = ("--model", str(model), "--device", "cpu", "--no-studio", *flags)
         process = subprocess.Popen(
             [sys.executable, "-c", COMMAND, "serve", "--port", "0", "--data", str(data), *where],
             stderr=subprocess.PIPE,

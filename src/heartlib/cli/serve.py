@@ -1,6 +1,7 @@
 """`heartlib serve`: songs for others, over HTTP."""
 
 import argparse
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ def add_parser(subparsers: Any) -> None:
         type=Path,
         metavar="DIR",
         help="folder for songs and the queue (default: heartlib/serve in the user's data folder)",
+    )
+    where.add_argument(
+        "--no-studio", action="store_true", help="the API alone, without the page at /"
     )
     access = parser.add_argument_group("who may use it")
     access.add_argument(
@@ -120,4 +124,8 @@ def main(args: argparse.Namespace) -> int:
         limits=Limits(**given),
     )
     access = Access(args.host, keys, tuple(args.allow_host), tuple(args.allow_origin))
-    return serve(settings, access, args.port)
+    studio = not args.no_studio
+    if studio and find_spec("gradio") is None:
+        print("heartlib: no page at /: pip install 'heartlib[studio]'", file=sys.stderr)
+        studio = False
+    return serve(settings, access, args.port, studio=studio)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -24,17 +25,29 @@ from heartlib.serving.problems import MEDIA_TYPE, Problem, problem_of
 from heartlib.serving.service import Service
 from heartlib.serving.views import ProblemView
 
+if TYPE_CHECKING:
+    from heartlib.studio.site import Studio
+
 logger = logging.getLogger("heartlib.serving")
 ROUTES = (routes_songs, routes_media, speech, routes_about)
 EXPOSED = ("Location", "Retry-After", "Content-Range", "Accept-Ranges", "ETag")
 
 
-def create_app(service: Service, access: Access) -> FastAPI:
-    """The API of one service, which has started; it is stopped with the application."""
+def create_app(service: Service, access: Access, *, studio: bool = False) -> FastAPI:
+    """The API of one service, which has started; it is stopped with the application. studio: with the page at `/`."""
+    page: Studio | None = None
+    if studio:
+        from heartlib.studio.site import Studio
+        from heartlib.studio.visitors import Visitors
+
+        visitors = Visitors(service.folder.secret(), access.keys)
+        access = replace(access, visitors=visitors)
+        page = Studio(service, visitors)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with nullcontext() if page is None else page.running():
+            yield
         await service.stop()
 
     app = FastAPI(
@@ -48,6 +61,8 @@ def create_app(service: Service, access: Access) -> FastAPI:
     app.state.service = service
     for module in ROUTES:
         app.include_router(module.router)
+    if page is not None:
+        app.router.default = page
     app.state.metrics = Metrics(service)
     app.add_middleware(Counted, metrics=app.state.metrics)
     app.add_middleware(Guard, access=access, limits=service.limits)

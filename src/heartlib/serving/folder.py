@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -26,15 +27,24 @@ def is_id(text: str) -> bool:
 class DataFolder:
     """The folder of one server, locked while it runs: HeartlibError where another one has it.
 
-    store.sqlite; songs/OWNER/ID.mp3 and ID.safetensors; live/ID: what is being made; uploads/ID.flac.
+    store.sqlite; songs/OWNER/ID.mp3 and ID.safetensors; live/ID: what is being made; uploads/ID.flac;
+    copies/ID.wav: songs in another format, until the next start.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.live, self.uploads, self.songs = root / "live", root / "uploads", root / "songs"
         self.arriving, self.indexes = root / "arriving", root / "indexes"
+        self.copies = root / "copies"
         try:
-            for folder in (self.live, self.uploads, self.songs, self.arriving, self.indexes):
+            for folder in (
+                self.live,
+                self.uploads,
+                self.songs,
+                self.arriving,
+                self.indexes,
+                self.copies,
+            ):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
@@ -50,6 +60,18 @@ class DataFolder:
         """The file of the tables."""
         return self.root / "store.sqlite"
 
+    def secret(self) -> bytes:
+        """32 random bytes that only this server knows, the same after a restart."""
+        path = self.root / "secret"
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(secrets.token_bytes(32))
+        held = path.read_bytes()
+        if len(held) != 32:
+            raise HeartlibError(f"{path} is damaged: remove it, and browsers get new names")
+        return held
+
     def songs_of(self, owner: str) -> Path:
         """The folder of one owner's songs, whose name tells nothing of theirs."""
         folder = self.songs / hashlib.sha256(owner.encode()).hexdigest()[:24]
@@ -60,6 +82,11 @@ class DataFolder:
         """A file of a song: its sound (mp3, wav, flac, ogg), codes (safetensors) or lyrics (lrc)."""
         assert is_id(id), id
         return self.songs_of(owner) / f"{id}.{suffix}"
+
+    def copy(self, id: str, suffix: str) -> Path:
+        """A song's sound in another format than it was made in."""
+        assert is_id(id), id
+        return self.copies / f"{id}.{suffix}"
 
     def index_of(self, owner: str) -> Path:
         """The search index of one owner's songs."""
@@ -72,7 +99,7 @@ class DataFolder:
 
     def clean(self, ids: set[str]) -> None:
         """After a start: half files, and files of songs and uploads that are not in the store, are removed."""
-        for folder in (self.live, self.arriving):
+        for folder in (self.live, self.arriving, self.copies):
             for path in folder.iterdir():
                 path.unlink()
         for path in [*self.uploads.iterdir(), *self.songs.glob("*/*")]:

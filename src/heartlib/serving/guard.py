@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -17,6 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from heartlib.serving.keys import NAME, Keys
 from heartlib.serving.limits import Limits
 from heartlib.serving.problems import MEDIA_TYPE, Problem
+
+if TYPE_CHECKING:
+    from heartlib.studio.visitors import Visitors
 
 LOCAL = "local"  # who uses a server without keys
 DRAIN_SECONDS = 0.3  # that a refused body is still read, so that its sender reads the answer
@@ -35,12 +39,16 @@ API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 @dataclass(frozen=True)
 class Access:
-    """Who may come. keys: None for anybody on this machine. hosts: names that a server on loopback answers to, beside its own."""
+    """Who may come. keys: None for anybody on this machine. hosts: names that a server on loopback answers to, beside its own.
+
+    visitors: whose browser it is, where there is a studio.
+    """
 
     host: str = "127.0.0.1"
     keys: Keys | None = None
     hosts: Collection[str] = ()
     origins: Collection[str] = ()
+    visitors: Visitors | None = None
 
     @property
     def loopback(self) -> bool:
@@ -62,14 +70,17 @@ class Access:
             raise Problem(403, "pages of other sites may not use this server")
 
     def owner(self, headers: Headers) -> str:
-        """Who asks, by key, or on this machine by X-Client-Id; Problem 401, 422."""
+        """Who asks, by key or the studio's cookie, or on this machine by X-Client-Id; Problem 401, 422."""
+        visitor = None if self.visitors is None else self.visitors.owner(headers)
         if self.keys is None:
-            name = headers.get("x-client-id", LOCAL)
+            name = headers.get("x-client-id", visitor or LOCAL)
             if not NAME.fullmatch(name):
                 raise Problem(422, "X-Client-Id is 1 to 64 letters, digits, dots, _ and -")
             return name
         scheme, _, key = headers.get("authorization", "").partition(" ")
         owner = self.keys.owner(key.strip()) if scheme.lower() == "bearer" else None
+        if owner is None and not scheme:
+            owner = visitor
         if owner is None:
             raise Problem(401, "give an API key of this server: Authorization: Bearer KEY")
         return owner
@@ -106,7 +117,7 @@ class Guard:
                 scope.setdefault("state", {})["owner"] = self._access.owner(headers)
             if scope["method"] == "POST" and path in SPOKEN_TO:
                 check_json(headers)
-            if ours and path not in STREAMED:
+            if path not in STREAMED:
                 receive = await self._whole(headers, receive)
         except Problem as problem:
             await _refuse(problem, receive, send_secured)

@@ -59,6 +59,10 @@ class Keys:
                 found = name
         return found
 
+    def digest(self, owner: str) -> bytes | None:
+        """The digest of an owner's key, None where there is no such owner."""
+        return next((known for known, name in self._digests if name == owner), None)
+
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()

@@ -52,7 +52,12 @@ class Listener:
         """Works until the server is gone."""
         self.channel.listen()
         self.channel.send("ready")
-        tasks = {"transcribe": self._transcribe, "align": self._align, "search": self._search}
+        tasks = {
+            "transcribe": self._transcribe,
+            "align": self._align,
+            "search": self._search,
+            "copy": self._copy,
+        }
         while True:
             task = self._next.get()
             try:
@@ -68,6 +73,15 @@ class Listener:
     def _align(self, task: Message) -> dict[str, Any]:
         found = self._transcriptor.align(task["sound"], task["lyrics"], language=task["language"])
         return {"text": found.write(task["format"]), "seconds": found.duration}
+
+    def _copy(self, task: Message) -> dict[str, Any]:
+        """A sound in another format, with what its file tells."""
+        from heartlib import audio
+
+        wave, rate = audio.read(task["sound"])
+        tags = audio.read_tags(task["sound"])
+        audio.write(task["to"], wave, rate, tags=tags, overwrite=True)
+        return {}
 
     def _search(self, task: Message) -> dict[str, Any]:
         from heartlib.heartclap.index import MusicIndex

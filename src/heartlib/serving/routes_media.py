@@ -10,8 +10,16 @@ from fastapi import APIRouter, Path, Request
 from heartlib.serving.guard import drain
 from heartlib.serving.problems import Problem
 from heartlib.serving.ranges import RangedFile
-from heartlib.serving.requests import SearchRequest, TranscriptionRequest
-from heartlib.serving.routes_songs import BINARY, SOUND_TYPES, Owner, Serving, SongId, problems
+from heartlib.serving.requests import Format, SearchRequest, TranscriptionRequest
+from heartlib.serving.routes_songs import (
+    BINARY,
+    SOUND,
+    SOUND_TYPES,
+    Owner,
+    Serving,
+    SongId,
+    problems,
+)
 from heartlib.serving.views import (
     FoundView,
     SearchView,
@@ -100,3 +108,15 @@ async def lyrics(id: SongId, service: Serving, owner: Owner) -> RangedFile:
     """The lyrics of a finished song with the time of every word, as enhanced LRC."""
     path = await service.lyrics(owner, id)
     return RangedFile(path, media_type="text/plain; charset=utf-8", filename=path.name)
+
+
+@router.get(
+    "/songs/{id}/audio.{format}",
+    response_class=RangedFile,
+    responses=problems(404, 409, 416, 429, 503)
+    | {status: {"description": "the sound", "content": SOUND} for status in (200, 206)},
+)
+async def copy(id: SongId, format: Format, service: Serving, owner: Owner) -> RangedFile:
+    """The sound of a finished song in another format, made from its own file."""
+    path = await service.copy(owner, id, format)
+    return RangedFile(path, media_type=SOUND_TYPES[format], filename=f"{id}.{format}")

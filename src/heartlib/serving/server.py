@@ -41,17 +41,19 @@ def default_data() -> Path:
     return Path(base).expanduser() / "heartlib" / "serve"
 
 
-def serve(settings: ServiceSettings, access: Access, port: int) -> int:
+def serve(settings: ServiceSettings, access: Access, port: int, *, studio: bool = False) -> int:
     """Serves until SIGTERM or SIGINT; the exit status. HeartlibError where it cannot start."""
     with _listen(access.host, port) as listener:
-        return asyncio.run(_serve(settings, access, listener))
+        return asyncio.run(_serve(settings, access, listener, studio))
 
 
-async def _serve(settings: ServiceSettings, access: Access, listener: socket.socket) -> int:
+async def _serve(
+    settings: ServiceSettings, access: Access, listener: socket.socket, studio: bool
+) -> int:
     service = Service(settings)
     await service.start()
     config = uvicorn.Config(
-        create_app(service, access),
+        create_app(service, access, studio=studio),
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -103,6 +103,19 @@ class Service(Songs):
             await asyncio.to_thread(write_text, path, found["text"], overwrite=True)
         return path
 
+    async def copy(self, owner: str, id: str, format: str) -> Path:
+        """The sound of a finished song in a format: its own, or mp3, wav, flac or ogg made from it once. Raises as `transcribe`."""
+        row, _ = await self.song(owner, id)
+        sound, path = self._file(row, row.request["format"]), self.folder.copy(id, format)
+        if sound.suffix == path.suffix:
+            return sound
+        if not path.exists():
+            await self.listening.ask(owner, "copy", sound=str(sound), to=str(path))
+            if not sound.exists():
+                path.unlink(missing_ok=True)
+                raise Problem(404, "there is no such song")
+        return path
+
     async def search(self, owner: str, request: SearchRequest) -> list[tuple[SongRow, float]]:
         """An owner's finished songs that sound like a text or a sound, and how much: the cosine, the best first.
 

@@ -159,6 +159,8 @@ class Songs:
             return track.row
         for path in self.folder.songs_of(owner).glob(f"{id}.*"):
             path.unlink(missing_ok=True)
+        for path in self.folder.copies.glob(f"{id}.*"):
+            path.unlink(missing_ok=True)
         await self._stored(self.store.remove_song, id)
         return row
 

@@ -1,0 +1,1 @@
+"""The studio: a page on which songs are made, heard, compared and sung on, for a browser."""
