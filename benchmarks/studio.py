@@ -114,7 +114,7 @@ def pictures(browser: Browser, args: argparse.Namespace) -> dict[str, Any]:
     with served() as url:
         for name, look in looks.items():
             page = opened(browser, url, **look)
-            set_length(page, 8)
+            set_length(page, 5)
             page.click("#create")
             done(page)
             page.evaluate("document.querySelector('heartlib-player audio').pause()")
