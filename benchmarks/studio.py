@@ -119,8 +119,9 @@ def pictures(browser: Browser, args: argparse.Namespace) -> dict[str, Any]:
             done(page)
             page.evaluate("document.querySelector('heartlib-player audio').pause()")
             page.evaluate("document.querySelector('heartlib-player audio').currentTime = 2.2")
-            if name == "studio-phone":
-                page.evaluate("document.querySelector('heartlib-player').scrollIntoView()")
+            phone = name == "studio-phone"
+            top = "document.querySelector('heartlib-player').scrollIntoView()"
+            page.evaluate(top if phone else "window.scrollTo(0, 0)")
             time.sleep(1)
             path = args.folder / f"{name}.png"
             page.screenshot(path=path)
