@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow
 LYRICS = "[Verse]\nthe morning light is on the tree\n\n[Chorus]\nsing with me, the sky is new\n"
 PLAYER = "heartlib-player"
 SECONDS = 120
@@ -43,7 +44,6 @@ def open_panel(page, panel: str) -> None:
     page.click(f"{panel} > button, {panel} button.label-wrap")
 
 
-@pytest.mark.slow
 def test_a_song_is_made_and_played(visit):
     page = visit()
     ask(page)
@@ -69,7 +69,6 @@ def test_a_song_is_made_and_played(visit):
     page.wait_for_selector(f"{PLAYER} .word.now")
 
 
-@pytest.mark.slow
 def test_a_long_song_is_heard_while_it_is_sung(visit):
     page = visit()
     ask(page, 40)
@@ -91,7 +90,6 @@ def test_a_song_is_cancelled_and_removed(visit):
     songs(page, 0)
 
 
-@pytest.mark.slow
 def test_a_song_goes_on_is_sung_again_compared_and_found(visit):
     page = visit()
     ask(page)
@@ -129,7 +127,6 @@ def test_a_song_goes_on_is_sung_again_compared_and_found(visit):
     until(page, "document.querySelectorAll('#found label').length === 3")
 
 
-@pytest.mark.slow
 def test_by_keyboard_alone(visit):
     page = visit()
 
