@@ -34,3 +34,17 @@ def test_many_at_once_are_as_alone(start, tmp_path):
     (further,) = server.post(length=2, extension={"song": ids[0], "from": 0.5})
     assert server.wait(further)["result"]["frames"] == 25
     assert server.stop() == 0
+
+
+def test_nano_is_sung_together_too():
+    """Its layers, int8 for one song alone on a CPU, are read by the engine."""
+    from heartlib.serving.batched import batched
+
+    settings = {"device": "cpu", "quantization": None, "model": "nano", "version": None}
+    pipe = batched(settings, 2)
+    try:
+        asked = {"max_audio_length_ms": 800, "num_steps": 1, "seed": 1}
+        song = pipe.generate("[Verse]\nla la la", "pop", **asked)
+    finally:
+        pipe.close()
+    assert song.codes.shape == (8, 10)

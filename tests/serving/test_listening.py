@@ -5,16 +5,12 @@ from __future__ import annotations
 import pytest
 from running import SONG, Running
 
-from heartlib import checkpoints
-
 pytest.importorskip("transformers")
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def sung(start, tmp_path_factory) -> tuple[Running, str]:
-    if not (checkpoints.NANO / checkpoints.TRANSCRIPTOR).is_dir():
-        pytest.skip("nano has no transcriptor here")
     server = start(tmp_path_factory.mktemp("nano") / "data", model="nano")
     (id,) = server.post(length=5, seed=3)
     server.wait(id)

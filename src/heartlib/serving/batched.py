@@ -45,6 +45,19 @@ class BatchedPipeline(HeartMuLaGenPipeline):
         if cuda:
             self.engine.warm_up()
 
+    def _load_mula(self) -> HeartMuLa:
+        """With layers as the engine reads them, also on a CPU whose products could be int8."""
+        if self.mula is None:
+            place = self.placement
+            self.mula = HeartMuLa.from_pretrained(
+                self.paths.mula,
+                device=place.mula_device,
+                dtype=place.mula_dtype,
+                quantization=place.quantization,
+                int8=False,
+            )
+        return self.mula
+
     def close(self) -> None:
         """Ends what is being sung."""
         self.engine.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,8 @@ def go_on(
 
     The encoder is in memory for as long as it encodes.
     """
-    from heartlib import audio
-    from heartlib.cli import codec
+    from heartlib import audio, checkpoints
+    from heartlib.heartcodec import HeartCodec
     from heartlib.heartcodec.codes import read_codes
     from heartlib.pipelines.extension import Cut, extend
     from heartlib.pipelines.settings import GenerationSettings
@@ -38,11 +37,9 @@ def go_on(
     if "codes" in kept:
         codes = read_codes(kept["codes"]).values
     else:
-        place = argparse.Namespace(
-            model=str(pipe.paths.root), device=str(pipe.placement.codec_device)
-        )
-        heard = wave[:, : cut.heard(rate)]
-        codes = codec.load(place, encodes=True).tokenize(heard, rate)
+        folders = checkpoints.find_codec(pipe.paths.root)
+        codec = HeartCodec.from_encoder_decoder_pretrained(*folders, pipe.placement.codec_device)
+        codes = codec.tokenize(wave[:, : cut.heard(rate)], rate)
     about = {"file": Path(kept["sound"]).name, "seconds": cut.samples / rate, "rate": given}
     return extend(
         pipe,
